@@ -1,0 +1,70 @@
+"""The Layer Is the Step: how a transformer learns logistic regression from its prompt."""
+
+from importlib import import_module
+
+from .algorithms import MaxMargin, gd, max_margin, momentum_ngd, ngd, ngd_decaying
+from .attention import GatedFold, SoftmaxAttention
+from .constructions import decide, ngd_layer, sink_layer
+from .looped import Looped, Stacked
+from .losses import (
+    exponential_loss,
+    exponential_loss_grad,
+    exponential_weights,
+    log_mean_exp,
+    log_mean_exp_grad,
+    logistic_loss,
+    logistic_loss_grad,
+    margins,
+)
+from .metrics import Interval, angle, bootstrap_interval, error_rate, normalized_margin
+from .tasks import LAWS, DatasetTask, LinearTask, Prompts
+from .theorems import THEOREMS, Theorem
+from .validate import BadInput, NotSeparable
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "LAWS",
+    "THEOREMS",
+    "BadInput",
+    "DatasetTask",
+    "GatedFold",
+    "Interval",
+    "LinearTask",
+    "Looped",
+    "MaxMargin",
+    "NotSeparable",
+    "Prompts",
+    "SoftmaxAttention",
+    "Stacked",
+    "Theorem",
+    "angle",
+    "bootstrap_interval",
+    "decide",
+    "error_rate",
+    "exercises",
+    "exponential_loss",
+    "exponential_loss_grad",
+    "exponential_weights",
+    "gd",
+    "log_mean_exp",
+    "log_mean_exp_grad",
+    "logistic_loss",
+    "logistic_loss_grad",
+    "margins",
+    "max_margin",
+    "momentum_ngd",
+    "ngd",
+    "ngd_decaying",
+    "ngd_layer",
+    "normalized_margin",
+    "plots",
+    "sink_layer",
+]
+
+
+def __getattr__(name: str):
+    """Load the rooms that pull in heavy packages only when they are used (PEP 562)."""
+    if name in ("plots", "exercises"):
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,149 @@
+"""The explicit algorithms that attention is held against, each as plain as it can be written.
+
+All act on folded contexts z [B, n, d], start at w = 0 unless told otherwise, and return the whole path
+[T+1, B, d]. Writing g(w) = sum_i q_i z_i with q = softmax(-m) for the *normalised* descent direction -grad phi(w).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from . import validate
+
+Context = Float[Tensor, "B n d"]
+Path = Float[Tensor, "T+1 B d"]
+Step = float | Float[Tensor, " B"]
+
+
+def _start(z: Tensor, steps: int, w0: Tensor | None) -> Tensor:
+    validate.context(z)
+    validate.whole("steps", steps)
+    if w0 is None:
+        return torch.zeros_like(z[:, 0])
+    validate.shaped("w0", w0, "B d", B=z.shape[0], d=z.shape[2])
+    validate.same_kind("w0", w0, "z", z)
+    return w0
+
+
+def _path(w: Tensor, steps: int, update: Callable[[Tensor, int], Tensor]) -> Tensor:
+    path = [w]
+    for t in range(steps):
+        path.append(path[-1] + update(path[-1], t))
+    path = torch.stack(path)
+    if not torch.isfinite(path).all():
+        first = int((~torch.isfinite(path)).any(-1).any(-1).nonzero()[0])
+        raise validate.fail("step", f"a path that overflows at step {first}", "a smaller step")
+    return path
+
+
+def _normalized_direction(w: Tensor, z: Tensor) -> Tensor:
+    """g(w) = sum_i q_i z_i, q = softmax(-<w, z_i>)."""
+    q = torch.softmax(-torch.einsum("bd,bnd->bn", w, z), -1)
+    return torch.einsum("bn,bnd->bd", q, z)
+
+
+def ngd(z: Context, step: Step, steps: int, w0: Float[Tensor, "B d"] | None = None) -> Path:
+    """Return the path of normalized gradient descent, w <- w - step * grad L(w) / L(w), L the exponential loss.
+
+    Raises BadInput for step <= 0, steps < 0 or a malformed z. Source: Theorem "one head, one step".
+    """
+    w0, step = _start(z, steps, w0), validate.step(step, z)
+    return _path(w0, steps, lambda w, t: step * _normalized_direction(w, z))
+
+
+def gd(z: Context, step: Step, steps: int, w0: Float[Tensor, "B d"] | None = None, loss: str = "exponential") -> Path:
+    """Return the path of plain gradient descent on the exponential or the logistic loss (``loss``), means over i.
+
+    Raises BadInput, besides the usual, where the path overflows: the exponential loss has unbounded curvature.
+    """
+    w0, step = _start(z, steps, w0), validate.step(step, z)
+    weight = {"exponential": lambda m: torch.exp(-m), "logistic": lambda m: torch.sigmoid(-m)}
+    weight = weight[validate.one_of("loss", loss, weight)]
+
+    def update(w: Tensor, t: int) -> Tensor:
+        m = torch.einsum("bd,bnd->bn", w, z)
+        return step * torch.einsum("bn,bnd->bd", weight(m), z) / z.shape[1]
+
+    return _path(w0, steps, update)
+
+
+def ngd_decaying(z: Context, step: Step, steps: int, w0: Float[Tensor, "B d"] | None = None) -> Path:
+    """Return the path of NGD whose t-th step (t = 0, 1, ...) is step / sqrt(t + 1).
+
+    Source: Theorem "decaying steps".
+    """
+    w0, step = _start(z, steps, w0), validate.step(step, z)
+    return _path(w0, steps, lambda w, t: step / (t + 1) ** 0.5 * _normalized_direction(w, z))
+
+
+def momentum_ngd(z: Context, step: Step, steps: int, w0: Float[Tensor, "B d"] | None = None) -> Path:
+    """Return the path of NGD with momentum: v <- t/(t+1) (v + g), then w <- w + step (v + g), from v = 0.
+
+    The acceleration of Ji, Srebro and Telgarsky (2021) for separable data.
+    """
+    w0, step = _start(z, steps, w0), validate.step(step, z)
+    v = torch.zeros_like(w0)
+
+    def update(w: Tensor, t: int) -> Tensor:
+        nonlocal v
+        g = _normalized_direction(w, z)
+        v = t / (t + 1) * (v + g)
+        return step * (v + g)
+
+    return _path(w0, steps, update)
+
+
+class MaxMargin(NamedTuple):
+    """The hard-margin separator of each context: direction [B, d] (unit norm), margin [B], dual [B, n].
+
+    ``dual`` lies in the simplex, is 0 off the support vectors, and sum_i dual_i z_i = margin * direction.
+    """
+
+    direction: Float[Tensor, "B d"]
+    margin: Float[Tensor, " B"]
+    dual: Float[Tensor, "B n"]
+
+
+def max_margin(z: Context, tol: float = 1e-6) -> MaxMargin:
+    """Return the exact max-margin separator through the origin, by quadratic programming.
+
+    Solves min ||u||^2 / 2 subject to <u, z_i> >= 1 (Goldfarb-Idnani, the quadprog package) and certifies the answer:
+    the margin reached and the norm of the dual combination bracket the true margin, and must agree to ``tol``.
+    Raises NotSeparable, naming the prompt, where no direction separates a context or none can be certified in
+    floating point. Computes in float64; returns the dtype of z.
+    """
+    validate.context(z)
+    solved = [_one_max_margin(points, index, tol) for index, points in enumerate(z.detach().cpu().double().numpy())]
+    direction, margin, dual = (torch.tensor(np.stack(part)).to(z) for part in zip(*solved, strict=True))
+    return MaxMargin(direction, margin, dual)
+
+
+def _one_max_margin(z: np.ndarray, index: int, tol: float) -> tuple[np.ndarray, np.float64, np.ndarray]:
+    import quadprog  # loaded only where an exact solution is asked for
+
+    def refuse(seen: str) -> validate.NotSeparable:
+        return validate.NotSeparable(f"z: prompt {index} {seen}, expected a direction u with <u, z_i> > 0 for all i")
+
+    n, d = z.shape
+    radius = np.linalg.norm(z, axis=1).max()
+    if radius == 0:
+        raise refuse("holds only zeros")
+    unit = z / radius
+    try:
+        u, _, _, _, multipliers, _ = quadprog.solve_qp(np.eye(d), np.zeros(d), unit.T.copy(), np.ones(n))
+    except ValueError as error:
+        raise refuse("is not separable through the origin") from error
+    size, total = np.linalg.norm(u), multipliers.sum()
+    if not (np.isfinite(size) and np.isfinite(total) and size > 0 and total > 0):
+        raise refuse("is not separable through the origin")
+    direction, dual = u / size, multipliers / total
+    reached, bound = (unit @ direction).min(), np.linalg.norm(dual @ unit)
+    if not reached > 0 or bound - reached > tol * bound:
+        raise refuse(f"has no certified separator (margin / R between {reached:.3g} and {bound:.3g})")
+    return direction, reached * radius, dual

@@ -1,0 +1,111 @@
+"""Attention and the gated linear unit, as modules on explicit token matrices.
+
+A token matrix holds one token a row, [B, N, D]. The layers of this book use D = 2d: the first d entries are the
+*context block*, the last d the *state block*. Rows 0 .. N-2 are context tokens [z_i, 0]; the last row is the state
+token [0, w], the only one that is written.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from . import validate
+from .tasks import Prompts
+
+OWN_TOKEN = ("masked", "seen")
+
+
+class SoftmaxAttention(nn.Module):
+    """One softmax attention head with a residual connection, writing the state token only.
+
+    score: [2d, 2d], the product W_K^T W_Q: token j gets the score x_j^T score s, with s the state token; value:
+    [2d, 2d] or, one for each prompt, [B, 2d, 2d]; own_token: "masked" if the state token may not attend to itself,
+    "seen" if it may. Scores are not divided by sqrt(d_k). Both matrices are parameters with ``requires_grad`` off
+    until somebody trains them; they follow the dtype and device of the tokens. Raises BadInput on other shapes.
+
+    Two views of the same arithmetic, tied by a property test: ``forward`` acts on a token matrix and explains;
+    ``init``, ``step``, ``read`` and ``attention`` act on the state alone and are fast.
+    """
+
+    def __init__(self, score: Tensor, value: Tensor, own_token: str = "masked") -> None:
+        super().__init__()
+        size = validate.shaped("score", score, "2d 2d").shape[0]
+        if score.shape[1] != size or size % 2:
+            raise validate.fail("score", f"shape {list(score.shape)}", "shape [2d, 2d]")
+        if validate.shaped("value", value, "... 2d 2d").shape[-2:] != score.shape or value.ndim > 3:
+            raise validate.fail("value", f"shape {list(value.shape)}", f"shape [{size}, {size}] or [B, {size}, {size}]")
+        self.own_token = validate.one_of("own_token", own_token, OWN_TOKEN)
+        self.d = size // 2
+        self.score = nn.Parameter(score, requires_grad=False)
+        self.value = nn.Parameter(value, requires_grad=False)
+
+    def forward(self, tokens: Float[Tensor, "B N 2d"]) -> Float[Tensor, "B N 2d"]:
+        """Return the tokens with the state token (the last) replaced by itself plus what the head reads."""
+        validate.shaped("tokens", tokens, "B N 2d", **{"2d": 2 * self.d})
+        state = tokens[:, -1:]
+        scores = state @ self.score.to(tokens).mT @ tokens.mT
+        if self.own_token == "masked":
+            if tokens.shape[1] < 2:
+                raise validate.fail("tokens", f"shape {list(tokens.shape)}", "a context token before the state token")
+            own = torch.arange(tokens.shape[1], device=tokens.device) == tokens.shape[1] - 1
+            scores = scores.masked_fill(own, -torch.inf)
+        read = torch.softmax(scores, -1) @ tokens @ self.value.to(tokens).mT
+        return torch.cat([tokens[:, :-1], state + read], 1)
+
+    def tokens(self, state: Float[Tensor, "B 2d"], prompts: Prompts) -> Float[Tensor, "B n+1 2d"]:
+        """Return the token matrix that holds the prompts' folded tokens and, last, this state."""
+        context = torch.cat([prompts.z, torch.zeros_like(prompts.z)], -1)
+        return torch.cat([context, state[:, None]], 1)
+
+    def init(self, prompts: Prompts) -> Float[Tensor, "B 2d"]:
+        """Return the state token before any layer: zeros."""
+        if prompts.z.shape[-1] != self.d:
+            raise validate.fail("prompts", f"points in R^{prompts.z.shape[-1]}", f"points in R^{self.d}, as the layer")
+        return prompts.z.new_zeros(prompts.z.shape[0], 2 * self.d)
+
+    def attention(self, state: Float[Tensor, "B 2d"], prompts: Prompts) -> Float[Tensor, "B n"]:
+        """Return the attention weights on the context tokens; they sum to 1, or to less if the own token is seen."""
+        query = state @ self.score.to(state).mT
+        scores = (query[:, None, : self.d] @ prompts.zt)[:, 0]
+        if self.own_token == "seen":
+            scores = torch.cat([scores, (query * state).sum(-1, keepdim=True)], -1)
+        return torch.softmax(scores, -1)[:, : prompts.z.shape[1]]
+
+    def step(self, state: Float[Tensor, "B 2d"], prompts: Prompts, t: int = 0) -> Float[Tensor, "B 2d"]:
+        """Return the state after this layer; ``t`` (the layer's number) is not used by this layer."""
+        weights, value = self.attention(state, prompts), self.value.to(state)
+        mixed = weights[:, None] @ prompts.z
+        if self.own_token == "masked":
+            return state + (mixed @ value[..., : self.d].mT)[:, 0]
+        own = (1 - weights.sum(-1))[:, None, None] * state[:, None]
+        mixed = torch.cat([mixed, torch.zeros_like(mixed)], -1) + own
+        return state + (mixed @ value.mT)[:, 0]
+
+    def read(self, state: Float[Tensor, "B 2d"]) -> Float[Tensor, "B d"]:
+        """Return the classifier w that the state token carries."""
+        return state[:, self.d :]
+
+    def extra_repr(self) -> str:
+        return f"d={self.d}, own_token={self.own_token!r}"
+
+
+class GatedFold(nn.Module):
+    """A gated linear unit that folds labels into points, exactly: [x, y] -> (gate [x, y]) * (value [x, y]) = [y x, 0].
+
+    ``gate`` copies the label into every entry, ``value`` the point into the context block; both are [2d, d+1].
+    """
+
+    def __init__(self, d: int) -> None:
+        super().__init__()
+        self.d = validate.whole("d", d, 1)
+        gate, value = torch.zeros(2, 2 * d, d + 1, dtype=torch.float64)
+        gate[:, d] = 1.0
+        value[:d, :d] = torch.eye(d)
+        self.gate, self.value = (nn.Parameter(m, requires_grad=False) for m in (gate, value))
+
+    def forward(self, raw: Float[Tensor, "B N d+1"]) -> Float[Tensor, "B N 2d"]:
+        """Return tokens [y x, 0] for raw tokens [x, y]; a query [x, +1] becomes [x, 0], a state token with w = 0."""
+        validate.shaped("raw", raw, "B N d+1", **{"d+1": self.d + 1})
+        return (raw @ self.gate.to(raw).mT) * (raw @ self.value.to(raw).mT)
