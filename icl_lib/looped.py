@@ -1,7 +1,7 @@
 """Depth: one layer looped, or a stack of untied layers, driven through the layer protocol.
 
-A layer has a dimension ``d`` and offers ``init(prompts) -> state``, ``step(state, prompts, t) -> state``, ``read(state) -> w``,
-``attention(state, prompts) -> weights`` and ``forward(tokens) -> tokens``.
+A layer has a dimension ``d`` and offers ``init(prompts) -> state``, ``step(state, prompts, t) -> state``,
+``read(state) -> w``, ``attention(state, prompts) -> weights`` and ``forward(tokens) -> tokens``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,13 @@ from torch import Tensor, nn
 
 from . import validate
 from .tasks import Prompts
+
+
+def _finite(result: Tensor) -> Tensor:
+    """Refuse what a score beyond the dtype's range turns into: NaN must not reach a decision."""
+    if not torch.isfinite(result).all():
+        raise validate.fail("prompts", f"scores that overflow {result.dtype}", "prompts.normalized(), or float64")
+    return result
 
 
 class Stacked(nn.Module):
@@ -46,11 +53,11 @@ class Stacked(nn.Module):
 
     def iterates(self, prompts: Prompts) -> Float[Tensor, "T+1 B d"]:
         """Return the classifier after every layer, w_0 = 0 first."""
-        return torch.stack([self.layer(0).read(state) for state in self._states(prompts)])
+        return _finite(torch.stack([self.layer(0).read(state) for state in self._states(prompts)]))
 
     def final(self, prompts: Prompts) -> Float[Tensor, "B d"]:
         """Return the classifier after the last layer; earlier ones are not kept."""
-        return self.layer(0).read(deque(self._states(prompts), maxlen=1).pop())
+        return _finite(self.layer(0).read(deque(self._states(prompts), maxlen=1).pop()))
 
     def decision(self, prompts: Prompts, x_query: Float[Tensor, "B q d"] | None = None) -> Float[Tensor, "B q"]:
         """Return <w_T, x> for each query (the prompts' own unless ``x_query`` is given); its sign is the label."""
@@ -66,7 +73,7 @@ class Stacked(nn.Module):
         """Return the attention weights on the context tokens in every layer (T = 0 gives an empty tensor)."""
         states = zip(range(self.depth), self._states(prompts), strict=False)
         maps = [self.layer(t).attention(state, prompts) for t, state in states]
-        return torch.stack(maps) if maps else prompts.y.new_zeros(0, *prompts.y.shape)
+        return _finite(torch.stack(maps)) if maps else prompts.y.new_zeros(0, *prompts.y.shape)
 
     def forward(self, tokens: Float[Tensor, "B N D"]) -> Float[Tensor, "B N D"]:
         """Return the token matrix after all layers: the explicit, slow view of the same model."""

@@ -84,7 +84,7 @@ class Prompts:
 
         Signs, hence labels and decisions, do not change. Raises BadInput where a context holds only zeros.
         """
-        radius = self.radius
+        radius = validate.finite("norms of x", self.radius)
         if (radius == 0).any():
             raise validate.fail("x", f"only zeros in prompt {int((radius == 0).nonzero()[0])}", "a point with norm > 0")
         scale = radius[:, None, None]
@@ -170,7 +170,8 @@ class LinearTask:
         dtype: torch.dtype = torch.float32,
     ) -> Prompts:
         """Return ``batch`` independent prompts of n points and ``queries`` queries, on the generator's device."""
-        validate.whole("batch", batch, 1), validate.whole("n", n, 1), validate.whole("queries", queries)
+        for name, size, least in (("batch", batch, 1), ("n", n, 1), ("queries", queries, 0)):
+            validate.whole(name, size, least)
         kind = {"generator": validate.seeded(generator), "dtype": dtype, "device": generator.device}
         w_star = torch.randn(batch, self.d, **kind)
         w_star = w_star / w_star.norm(dim=-1, keepdim=True)
@@ -240,7 +241,8 @@ class DatasetTask:
         dtype: torch.dtype = torch.float32,
     ) -> Prompts:
         """Return ``batch`` prompts: n >= 2 rows, the classes as equal as can be, and other rows as queries."""
-        validate.whole("batch", batch, 1), validate.whole("n", n, 2), validate.whole("queries", queries)
+        for name, size, least in (("batch", batch, 1), ("n", n, 2), ("queries", queries, 0)):
+            validate.whole(name, size, least)
         validate.seeded(generator)
         features, y = self._split
         classes = [(y == sign).nonzero()[:, 0] for sign in (1, -1)]
