@@ -2,9 +2,9 @@
 
 from importlib import import_module
 
-from .algorithms import MaxMargin, gd, max_margin, momentum_ngd, ngd, ngd_decaying
-from .attention import GatedFold, SoftmaxAttention
-from .constructions import decide, ngd_layer, sink_layer
+from .algorithms import MaxMargin, gd, max_margin, momentum_ngd, ngd, ngd_decaying, norm_gd
+from .attention import GatedFold, NormedAttention, SoftmaxAttention, attend
+from .constructions import LogisticBlock, decide, logistic_block, ngd_layer, norm_layer, sink_layer
 from .looped import Looped, Stacked
 from .losses import (
     exponential_loss,
@@ -31,14 +31,17 @@ __all__ = [
     "GatedFold",
     "Interval",
     "LinearTask",
+    "LogisticBlock",
     "Looped",
     "MaxMargin",
+    "NormedAttention",
     "NotSeparable",
     "Prompts",
     "SoftmaxAttention",
     "Stacked",
     "Theorem",
     "angle",
+    "attend",
     "bootstrap_interval",
     "decide",
     "error_rate",
@@ -49,6 +52,7 @@ __all__ = [
     "gd",
     "log_mean_exp",
     "log_mean_exp_grad",
+    "logistic_block",
     "logistic_loss",
     "logistic_loss_grad",
     "margins",
@@ -57,6 +61,8 @@ __all__ = [
     "ngd",
     "ngd_decaying",
     "ngd_layer",
+    "norm_gd",
+    "norm_layer",
     "normalized_margin",
     "plots",
     "sink_layer",

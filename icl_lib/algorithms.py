@@ -73,6 +73,21 @@ def gd(z: Context, step: Step, steps: int, w0: Float[Tensor, "B d"] | None = Non
     return _path(w0, steps, update)
 
 
+def norm_gd(z: Context, step: Step, steps: int, w0: Float[Tensor, "B d"] | None = None) -> Path:
+    """Return the path of gradient descent normalised by the gradient's length: every update has length ``step``.
+
+    A gradient of exactly 0 (the minimiser of a non-separable context) is left at 0.
+    """
+    w0, step = _start(z, steps, w0), validate.step(step, z)
+
+    def update(w: Tensor, t: int) -> Tensor:
+        g = _normalized_direction(w, z)
+        length = g.norm(dim=-1, keepdim=True)
+        return step * g / length.where(length > 0, torch.ones_like(length))
+
+    return _path(w0, steps, update)
+
+
 def ngd_decaying(z: Context, step: Step, steps: int, w0: Float[Tensor, "B d"] | None = None) -> Path:
     """Return the path of NGD whose t-th step (t = 0, 1, ...) is step / sqrt(t + 1).
 

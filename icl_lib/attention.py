@@ -8,13 +8,29 @@ token [0, w], the only one that is written.
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from . import validate
 from .tasks import Prompts
 
 OWN_TOKEN = ("masked", "seen")
+
+
+def attend(
+    queries: Float[Tensor, "B Q D"],
+    tokens: Float[Tensor, "B N D"],
+    score: Float[Tensor, "D D"],
+    value: Float[Tensor, "D D"],
+    seen: Bool[Tensor, "Q N"],
+) -> Float[Tensor, "B Q D"]:
+    """Return what each query reads: value times the softmax mean of the tokens it has ``seen``.
+
+    Token x_j gets the score x_j^T score x_i from query x_i; a token not seen gets weight 0. Every query must see at
+    least one token.
+    """
+    scores = (queries @ score.to(tokens).mT @ tokens.mT).masked_fill(~seen, -torch.inf)
+    return torch.softmax(scores, -1) @ tokens @ value.to(tokens).mT
 
 
 class SoftmaxAttention(nn.Module):
@@ -44,15 +60,16 @@ class SoftmaxAttention(nn.Module):
     def forward(self, tokens: Float[Tensor, "B N 2d"]) -> Float[Tensor, "B N 2d"]:
         """Return the tokens with the state token (the last) replaced by itself plus what the head reads."""
         validate.shaped("tokens", tokens, "B N 2d", **{"2d": 2 * self.d})
-        state = tokens[:, -1:]
-        scores = state @ self.score.to(tokens).mT @ tokens.mT
-        if self.own_token == "masked":
-            if tokens.shape[1] < 2:
-                raise validate.fail("tokens", f"shape {list(tokens.shape)}", "a context token before the state token")
-            own = torch.arange(tokens.shape[1], device=tokens.device) == tokens.shape[1] - 1
-            scores = scores.masked_fill(own, -torch.inf)
-        read = torch.softmax(scores, -1) @ tokens @ self.value.to(tokens).mT
-        return torch.cat([tokens[:, :-1], state + read], 1)
+        N, state = tokens.shape[1], tokens[:, -1:]
+        if N < 2:
+            raise validate.fail("tokens", f"shape {list(tokens.shape)}", "a context token before the state token")
+        seen = torch.arange(N, device=tokens.device) < (N - 1 if self.own_token == "masked" else N)
+        read = attend(state, tokens, self.score, self.value, seen[None])
+        return torch.cat([tokens[:, :-1], state + self.residual(read)], 1)
+
+    def residual(self, read: Float[Tensor, "... 2d"]) -> Float[Tensor, "... 2d"]:
+        """Return what is added to the state token for what the head has read: the same, here."""
+        return read
 
     def tokens(self, state: Float[Tensor, "B 2d"], prompts: Prompts) -> Float[Tensor, "B n+1 2d"]:
         """Return the token matrix that holds the prompts' folded tokens and, last, this state."""
@@ -78,10 +95,10 @@ class SoftmaxAttention(nn.Module):
         weights, value = self.attention(state, prompts), self.value.to(state)
         mixed = weights[:, None] @ prompts.z
         if self.own_token == "masked":
-            return state + (mixed @ value[..., : self.d].mT)[:, 0]
+            return state + self.residual((mixed @ value[..., : self.d].mT)[:, 0])
         own = (1 - weights.sum(-1))[:, None, None] * state[:, None]
         mixed = torch.cat([mixed, torch.zeros_like(mixed)], -1) + own
-        return state + (mixed @ value.mT)[:, 0]
+        return state + self.residual((mixed @ value.mT)[:, 0])
 
     def read(self, state: Float[Tensor, "B 2d"]) -> Float[Tensor, "B d"]:
         """Return the classifier w that the state token carries."""
@@ -89,6 +106,24 @@ class SoftmaxAttention(nn.Module):
 
     def extra_repr(self) -> str:
         return f"d={self.d}, own_token={self.own_token!r}"
+
+
+class NormedAttention(SoftmaxAttention):
+    """The same head with an RMSNorm on what it reads, before the residual: every update has length ``length``.
+
+    RMSNorm divides by the root mean square of its D entries and multiplies by a gain; the gain length / sqrt(D) makes
+    the update's norm exactly ``length``. No epsilon is added inside: it would take over once the read vector is
+    short. A read vector of exactly 0 stays 0.
+    """
+
+    def __init__(self, score: Tensor, value: Tensor, length: float, own_token: str = "masked") -> None:
+        super().__init__(score, value, own_token)
+        self.gain = validate.positive("length", length) / (2 * self.d) ** 0.5
+
+    def residual(self, read: Float[Tensor, "... 2d"]) -> Float[Tensor, "... 2d"]:
+        """Return the read vector, rescaled to norm ``length``."""
+        rms = read.square().mean(-1, keepdim=True).sqrt()
+        return self.gain * read / rms.where(rms > 0, torch.ones_like(rms))
 
 
 class GatedFold(nn.Module):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from . import validate
-from .attention import SoftmaxAttention
+from .attention import NormedAttention, SoftmaxAttention, attend
+from .tasks import Prompts
 
 
 def ngd_layer(d: int, step: float | Float[Tensor, " B"]) -> SoftmaxAttention:
@@ -24,6 +25,80 @@ def sink_layer(d: int, step: float | Float[Tensor, " B"]) -> SoftmaxAttention:
     It is plain gradient descent on log(1 + sum_i exp(-m_i)). Source: Theorem "the sink".
     """
     return SoftmaxAttention(*_matrices(d, step), own_token="seen")
+
+
+def norm_layer(d: int, step: float) -> NormedAttention:
+    """Return the head followed by an RMSNorm: gradient descent normalised by the length of the gradient.
+
+    Every update has length ``step``. Source: Theorem "normalising by the gradient's length".
+    """
+    return NormedAttention(*_matrices(d, 1.0), length=step)
+
+
+class LogisticBlock(nn.Module):
+    """Two softmax attention blocks that make one exact step of gradient descent on the logistic loss.
+
+    Tokens are [z_i, w, slot] in R^{3d}, every one with its own copy of w; the last token, [0, w, 0], is both the
+    state and the sink. Block 1: token i sees itself (score -m_i) and the sink (score 0), and so reads
+    sigmoid(-m_i) z_i into its slot. Block 2: every token reads step times the mean slot of the context into w,
+    by scores of 0, and a second head clears its own slot. Source: Theorem "two blocks, one logistic step".
+    """
+
+    def __init__(self, d: int, step: float) -> None:
+        super().__init__()
+        self.d, self.step_size = (validate.whole("d", d, 1), validate.positive("step", step))
+
+        def place(row: int, col: int, scale: float) -> nn.Parameter:
+            matrix = torch.zeros(3, d, 3, d, dtype=torch.float64)
+            matrix[row, :, col] = scale * torch.eye(d, dtype=torch.float64)
+            return nn.Parameter(matrix.reshape(3 * d, 3 * d), requires_grad=False)
+
+        point, classifier, slot = range(3)
+        self.score = place(point, classifier, -1.0)
+        self.fill = place(slot, point, 1.0)
+        self.no_score = place(point, point, 0.0)
+        self.update = place(classifier, slot, self.step_size)
+        self.clear = place(slot, slot, -1.0)
+
+    def forward(self, tokens: Float[Tensor, "B N 3d"]) -> Float[Tensor, "B N 3d"]:
+        """Return the tokens after both blocks: w has moved in every token, every slot is 0 again."""
+        validate.shaped("tokens", tokens, "B N 3d", **{"3d": 3 * self.d})
+        N = tokens.shape[1]
+        if N < 2:
+            raise validate.fail("tokens", f"shape {list(tokens.shape)}", "a context token before the state token")
+        own = torch.eye(N, dtype=torch.bool, device=tokens.device)
+        sink = torch.arange(N, device=tokens.device) == N - 1
+        tokens = tokens + attend(tokens, tokens, self.score, self.fill, own | sink)
+        mean = attend(tokens, tokens, self.no_score, self.update, (~sink).expand(N, N))
+        return tokens + mean + attend(tokens, tokens, self.no_score, self.clear, own)
+
+    def tokens(self, state: Float[Tensor, "B d"], prompts: Prompts) -> Float[Tensor, "B n+1 3d"]:
+        """Return the token matrix for this state: every token carries a copy of w, slots are 0."""
+        points = torch.cat([prompts.z, torch.zeros_like(prompts.z[:, :1])], 1)
+        return torch.cat([points, state[:, None].expand_as(points), torch.zeros_like(points)], -1)
+
+    def init(self, prompts: Prompts) -> Float[Tensor, "B d"]:
+        """Return the classifier before any layer: zeros."""
+        if prompts.z.shape[-1] != self.d:
+            raise validate.fail("prompts", f"points in R^{prompts.z.shape[-1]}", f"points in R^{self.d}, as the layer")
+        return torch.zeros_like(prompts.z[:, 0])
+
+    def attention(self, state: Float[Tensor, "B d"], prompts: Prompts) -> Float[Tensor, "B n"]:
+        """Return how much each point counts in the step, sigmoid(-m_i) / n. They do not sum to 1."""
+        return torch.sigmoid(-(state[:, None] @ prompts.zt)[:, 0]) / prompts.z.shape[1]
+
+    def step(self, state: Float[Tensor, "B d"], prompts: Prompts, t: int = 0) -> Float[Tensor, "B d"]:
+        """Return the state after both blocks."""
+        return state + self.step_size * (self.attention(state, prompts)[:, None] @ prompts.z)[:, 0]
+
+    def read(self, state: Float[Tensor, "B d"]) -> Float[Tensor, "B d"]:
+        """Return the classifier w: the state itself."""
+        return state
+
+
+def logistic_block(d: int, step: float) -> LogisticBlock:
+    """Return the two-block layer that is one step of gradient descent on the logistic loss (mean over the context)."""
+    return LogisticBlock(d, step)
 
 
 def _matrices(d: int, step: float | Tensor) -> tuple[Tensor, Tensor]:

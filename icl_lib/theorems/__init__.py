@@ -2,10 +2,12 @@
 
 from types import MappingProxyType
 
-from . import construction, depth
+from . import construction, depth, normalisations
 from .base import Instance, Sides, Theorem
 
 __all__ = ["THEOREMS", "Instance", "Sides", "Theorem"]
 
-THEOREMS = MappingProxyType({theorem.id: theorem for theorem in construction.STATEMENTS + depth.STATEMENTS})
+_ALL = construction.STATEMENTS + depth.STATEMENTS + normalisations.STATEMENTS
+
+THEOREMS = MappingProxyType({theorem.id: theorem for theorem in _ALL})
 """Every theorem of the book by its label, in the order of the chapters."""

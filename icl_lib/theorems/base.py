@@ -17,6 +17,7 @@ from torch import Tensor
 
 from .. import contexts, validate
 from ..contexts import FAMILIES, Separable
+from ..tasks import Prompts
 
 SOURCES = ("abstract", "ours", "standard")
 KINDS = ("sure", "high-probability", "expectation", "asymptotic")
@@ -41,6 +42,11 @@ class Instance:
     def step(self) -> Float[Tensor, " B"]:
         """The step size, c / R^2."""
         return self.relative_step / self.context.radius**2
+
+    @property
+    def prompts(self) -> Prompts:
+        """The contexts as prompts whose points are the folded tokens, every label +1."""
+        return Prompts(self.context.z, torch.ones_like(self.context.z[..., 0]))
 
 
 class Sides(NamedTuple):

@@ -11,27 +11,22 @@ from ..algorithms import ngd
 from ..attention import SoftmaxAttention
 from ..constructions import ngd_layer, sink_layer
 from ..losses import log_mean_exp, margins
-from ..tasks import Prompts
 from .base import Instance, Sides, Theorem
 
 
-def _prompts(z: Tensor) -> Prompts:
-    return Prompts(z, torch.ones_like(z[..., 0]))
-
-
-def _apply(layer: SoftmaxAttention, w: Tensor, z: Tensor) -> Tensor:
+def apply(layer: SoftmaxAttention, i: Instance, w: Tensor) -> Tensor:
     """One layer on the explicit token matrix, from classifier w."""
-    tokens = layer.tokens(torch.cat([torch.zeros_like(w), w], -1), _prompts(z))
-    return layer(tokens)[:, -1, z.shape[-1] :]
+    tokens = layer.tokens(torch.cat([torch.zeros_like(w), w], -1), i.prompts)
+    return layer(tokens)[:, -1, layer.d :]
 
 
-def _gradient(loss: Callable[[Tensor], Tensor], w: Tensor) -> Tensor:
+def gradient(loss: Callable[[Tensor], Tensor], w: Tensor) -> Tensor:
     """The gradient by automatic differentiation: it knows nothing of the closed forms it is held against."""
     w = w.detach().clone().requires_grad_()
     return torch.autograd.grad(loss(w).sum(), w)[0]
 
 
-def _agreement(seen: Tensor, expected: Tensor, i: Instance, w: Tensor, step: Tensor) -> Sides:
+def agreement(seen: Tensor, expected: Tensor, i: Instance, w: Tensor, step: Tensor) -> Sides:
     """Distance in units of ||w|| + step R. The softmax turns an error in a margin, eps |m|, into a relative one."""
     scale = w.norm(dim=-1) + step * i.context.radius
     size = 1 + margins(w, i.context.z).abs().amax(-1)
@@ -41,8 +36,8 @@ def _agreement(seen: Tensor, expected: Tensor, i: Instance, w: Tensor, step: Ten
 
 def _one_head(i: Instance) -> Sides:
     z, w, step = i.context.z, i.w, i.step
-    expected = w - step[:, None] * _gradient(lambda v: log_mean_exp(v, z), w)
-    return _agreement(_apply(ngd_layer(z.shape[-1], step), w, z), expected, i, w, step)
+    expected = w - step[:, None] * gradient(lambda v: log_mean_exp(v, z), w)
+    return agreement(apply(ngd_layer(z.shape[-1], step), i, w), expected, i, w, step)
 
 
 def _sink_gradient(i: Instance) -> Sides:
@@ -52,16 +47,16 @@ def _sink_gradient(i: Instance) -> Sides:
         m = margins(v, z)
         return torch.logsumexp(torch.cat([torch.zeros_like(m[:, :1]), -m], -1), -1)
 
-    expected = w - step[:, None] * _gradient(loss, w)
-    return _agreement(_apply(sink_layer(z.shape[-1], step), w, z), expected, i, w, step)
+    expected = w - step[:, None] * gradient(loss, w)
+    return agreement(apply(sink_layer(z.shape[-1], step), i, w), expected, i, w, step)
 
 
 def _sink_ratio(i: Instance) -> Sides:
     z, w, step = i.context.z, i.w, i.step
-    with_sink = _apply(sink_layer(z.shape[-1], step), w, z) - w
-    without = _apply(ngd_layer(z.shape[-1], step), w, z) - w
+    with_sink = apply(sink_layer(z.shape[-1], step), i, w) - w
+    without = apply(ngd_layer(z.shape[-1], step), i, w) - w
     share = torch.sigmoid(torch.logsumexp(-margins(w, z), -1))  # S / (1 + S), without overflow
-    return _agreement(with_sink, share[:, None] * without, i, w, step)
+    return agreement(with_sink, share[:, None] * without, i, w, step)
 
 
 def _scale(i: Instance) -> Sides:
@@ -70,8 +65,8 @@ def _scale(i: Instance) -> Sides:
     plain = ngd_layer(d, c2)
     layer = SoftmaxAttention(plain.score * c1[0], plain.value)  # one score matrix serves the whole batch
     step = c1[0] * c2
-    seen = c1[0] * _apply(layer, w / c1[0], z)
-    return _agreement(seen, ngd(z, step, 1, w)[-1], i, w, step)
+    seen = c1[0] * apply(layer, i, w / c1[0])
+    return agreement(seen, ngd(z, step, 1, w)[-1], i, w, step)
 
 
 STATEMENTS = (
