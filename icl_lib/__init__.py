@@ -17,14 +17,18 @@ from .losses import (
     margins,
 )
 from .metrics import Interval, angle, bootstrap_interval, error_rate, normalized_margin
+from .one_step import TEACHERS, distance_to_construction, stable_learning_rate
 from .tasks import LAWS, DatasetTask, LinearTask, Prompts
 from .theorems import THEOREMS, Theorem
+from .training import OPTIMIZERS, TrainingRun, train_one_step
 from .validate import BadInput, NotSeparable
 
 __version__ = "0.1.0"
 
 __all__ = [
     "LAWS",
+    "OPTIMIZERS",
+    "TEACHERS",
     "THEOREMS",
     "BadInput",
     "DatasetTask",
@@ -40,10 +44,12 @@ __all__ = [
     "SoftmaxAttention",
     "Stacked",
     "Theorem",
+    "TrainingRun",
     "angle",
     "attend",
     "bootstrap_interval",
     "decide",
+    "distance_to_construction",
     "error_rate",
     "exercises",
     "exponential_loss",
@@ -66,6 +72,8 @@ __all__ = [
     "normalized_margin",
     "plots",
     "sink_layer",
+    "stable_learning_rate",
+    "train_one_step",
 ]
 
 

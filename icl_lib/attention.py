@@ -57,6 +57,31 @@ class SoftmaxAttention(nn.Module):
         self.score = nn.Parameter(score, requires_grad=False)
         self.value = nn.Parameter(value, requires_grad=False)
 
+    @classmethod
+    def random(
+        cls,
+        d: int,
+        scale: float = 0.01,
+        *,
+        generator: torch.Generator,
+        tokens: str = "state",
+        dtype: torch.dtype = torch.float64,
+    ) -> SoftmaxAttention:
+        """Return a head to be trained, entries drawn from N(0, scale^2).
+
+        tokens: "full" draws both [2d, 2d] matrices; "state" only the two d x d blocks that the construction uses (score
+        from state query to context key, value from context to state) and leaves the others at 0.
+        """
+        validate.whole("d", d, 1), validate.one_of("tokens", tokens, ("full", "state"))
+        validate.between("scale", scale, 0.0, 1e6)
+        size = (2, 2 * d, 2 * d)
+        score, value = scale * torch.randn(size, generator=validate.seeded(generator), dtype=dtype)
+        if tokens == "state":
+            used = torch.zeros(2 * d, 2 * d, dtype=torch.bool)
+            used[:d, d:] = True  # the score's block; the value's is its transpose
+            score, value = score * used, value * used.mT
+        return cls(score, value)
+
     def forward(self, tokens: Float[Tensor, "B N 2d"]) -> Float[Tensor, "B N 2d"]:
         """Return the tokens with the state token (the last) replaced by itself plus what the head reads."""
         validate.shaped("tokens", tokens, "B N 2d", **{"2d": 2 * self.d})
