@@ -67,20 +67,22 @@ class SoftmaxAttention(nn.Module):
         tokens: str = "state",
         dtype: torch.dtype = torch.float64,
     ) -> SoftmaxAttention:
-        """Return a head to be trained, entries drawn from N(0, scale^2).
+        """Return a head to be trained, entries drawn from N(0, scale^2), on the generator's device.
 
-        tokens: "full" draws both [2d, 2d] matrices; "state" only the two d x d blocks that the construction uses (score
-        from state query to context key, value from context to state) and leaves the others at 0.
+        d >= 1: dimension of the points; 0 <= scale <= 1e6; tokens: "full" draws both [2d, 2d] matrices, "state" only
+        the two d x d blocks that the construction uses (score from state query to context key, value from context to
+        state) and leaves the others at 0. The same seed draws the same two blocks either way. dtype: float32 or
+        float64. Raises BadInput for anything else. Source: chapter "Training one layer".
         """
-        validate.whole("d", d, 1), validate.one_of("tokens", tokens, ("full", "state"))
-        validate.between("scale", scale, 0.0, 1e6)
-        size = (2, 2 * d, 2 * d)
-        score, value = scale * torch.randn(size, generator=validate.seeded(generator), dtype=dtype)
-        if tokens == "state":
-            used = torch.zeros(2 * d, 2 * d, dtype=torch.bool)
-            used[:d, d:] = True  # the score's block; the value's is its transpose
-            score, value = score * used, value * used.mT
-        return cls(score, value)
+        size = (2 * validate.whole("d", d, 1),) * 2
+        validate.one_of("tokens", tokens, ("full", "state")), validate.between("scale", scale, 0.0, 1e6)
+        if dtype not in (torch.float32, torch.float64):
+            raise validate.fail("dtype", dtype, "torch.float32 or torch.float64")
+        kind = {"generator": validate.seeded(generator), "dtype": dtype, "device": generator.device}
+        score, value = scale * torch.randn(2, *size, **kind)
+        used = torch.full(size, tokens == "full", device=generator.device)
+        used[:d, d:] = True  # the score's block; the value's is its transpose
+        return cls(score.where(used, 0.0), value.where(used.mT, 0.0))
 
     def forward(self, tokens: Float[Tensor, "B N 2d"]) -> Float[Tensor, "B N 2d"]:
         """Return the tokens with the state token (the last) replaced by itself plus what the head reads."""

@@ -39,8 +39,9 @@ def log_mean_exp(w: Float[Tensor, "... B d"], z: Float[Tensor, "B n d"]) -> Floa
 
 
 def logistic_loss(w: Float[Tensor, "... B d"], z: Float[Tensor, "B n d"]) -> Float[Tensor, "... B"]:
-    """Return (1/n) sum_i log(1 + exp(-m_i))."""
-    return torch.nn.functional.softplus(-margins(w, z)).mean(-1)
+    """Return (1/n) sum_i log(1 + exp(-m_i)), exact to rounding, as is its derivative (softplus is linear beyond 20)."""
+    m = margins(w, z)
+    return torch.logaddexp(-m, torch.zeros_like(m)).mean(-1)
 
 
 def exponential_weights(w: Float[Tensor, "... B d"], z: Float[Tensor, "B n d"]) -> Float[Tensor, "... B n"]:

@@ -24,6 +24,7 @@ COLORS = {
     "decaying": "#56B4E9",
     "sink": "#D55E00",
     "logistic": "#E69F00",
+    "length": "#9C6152",  # normalised by the length of the gradient
     "svm": "#8C6BB1",
     "chance": INK,
     "+1": "#0072B2",
