@@ -47,6 +47,7 @@ __all__ = [
     "exponential_loss_grad",
     "exponential_weights",
     "gd",
+    "ledger",
     "log_mean_exp",
     "log_mean_exp_grad",
     "logistic_loss",
@@ -64,7 +65,7 @@ __all__ = [
 
 
 def __getattr__(name: str):
-    """Load the rooms that pull in heavy packages only when they are used (PEP 562)."""
-    if name in ("plots", "exercises"):
+    """Load the rooms that pull in heavy packages, or that run as a command, only when they are used (PEP 562)."""
+    if name in ("plots", "exercises", "ledger"):
         return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
