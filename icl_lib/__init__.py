@@ -56,6 +56,7 @@ __all__ = [
     "exponential_loss_grad",
     "exponential_weights",
     "gd",
+    "ledger",
     "log_mean_exp",
     "log_mean_exp_grad",
     "logistic_block",
@@ -78,7 +79,7 @@ __all__ = [
 
 
 def __getattr__(name: str):
-    """Load the rooms that pull in heavy packages only when they are used (PEP 562)."""
-    if name in ("plots", "exercises"):
+    """Load the rooms that pull in heavy packages, or that run as a command, only when they are used (PEP 562)."""
+    if name in ("plots", "exercises", "ledger"):
         return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

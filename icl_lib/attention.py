@@ -87,6 +87,7 @@ class SoftmaxAttention(nn.Module):
     def forward(self, tokens: Float[Tensor, "B N 2d"]) -> Float[Tensor, "B N 2d"]:
         """Return the tokens with the state token (the last) replaced by itself plus what the head reads."""
         validate.shaped("tokens", tokens, "B N 2d", **{"2d": 2 * self.d})
+        self._fits(tokens)
         N, state = tokens.shape[1], tokens[:, -1:]
         if N < 2:
             raise validate.fail("tokens", f"shape {list(tokens.shape)}", "a context token before the state token")
@@ -105,9 +106,17 @@ class SoftmaxAttention(nn.Module):
 
     def init(self, prompts: Prompts) -> Float[Tensor, "B 2d"]:
         """Return the state token before any layer: zeros."""
+        if not isinstance(prompts, Prompts):
+            raise validate.fail("prompts", type(prompts).__name__, "Prompts (Prompts.from_arrays makes them)")
         if prompts.z.shape[-1] != self.d:
             raise validate.fail("prompts", f"points in R^{prompts.z.shape[-1]}", f"points in R^{self.d}, as the layer")
+        self._fits(prompts.z)
         return prompts.z.new_zeros(prompts.z.shape[0], 2 * self.d)
+
+    def _fits(self, batch: Tensor) -> None:
+        if self.value.ndim == 3 and self.value.shape[0] != batch.shape[0]:
+            seen = f"a batch of {batch.shape[0]} for a layer with {self.value.shape[0]} values (steps)"
+            raise validate.fail("prompts", seen, "as many prompts as steps, or one step for all")
 
     def attention(self, state: Float[Tensor, "B 2d"], prompts: Prompts) -> Float[Tensor, "B n"]:
         """Return the attention weights on the context tokens; they sum to 1, or to less if the own token is seen."""

@@ -120,6 +120,7 @@ def decide(tokens: Float[Tensor, "B N 2d"]) -> Float[Tensor, " B"]:
 
     One more gated linear unit (a product of two linear maps of one token), summed. Its sign is the predicted label.
     """
-    validate.shaped("tokens", tokens, "B N 2d")
+    if validate.shaped("tokens", tokens, "B N 2d").shape[-1] % 2:
+        raise validate.fail("tokens", f"shape {list(tokens.shape)}", "shape [B, N, 2d]")
     x, w = tokens[:, -1].chunk(2, -1)
     return (x * w).sum(-1)

@@ -39,6 +39,7 @@ class Separable:
 
     def scaled(self, factor: float) -> Separable:
         """Return the contexts with every token multiplied by ``factor`` > 0."""
+        validate.positive("factor", factor)
         return replace(self, z=self.z * factor, margin=self.margin * factor)
 
     def certify(self, tol: float = 1e-6) -> None:

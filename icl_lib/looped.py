@@ -29,8 +29,15 @@ class Stacked(nn.Module):
 
     def __init__(self, layers: Sequence[nn.Module]) -> None:
         super().__init__()
+        if isinstance(layers, nn.Module) and not isinstance(layers, nn.ModuleList):
+            raise validate.fail("layers", type(layers).__name__, "a sequence of layers, [layer] for one")
+        layers = list(layers)
         if not layers:
             raise validate.fail("layers", "no layer", "at least one (for depth 0, use Looped)")
+        if not all(hasattr(layer, "d") and hasattr(layer, "step") for layer in layers):
+            raise validate.fail(
+                "layers", f"{[type(layer).__name__ for layer in layers]}", "layers such as ngd_layer(d, step)"
+            )
         if len({layer.d for layer in layers}) > 1:
             raise validate.fail("layers", f"dimensions {[layer.d for layer in layers]}", "layers of one dimension d")
         self.layers = nn.ModuleList(layers)

@@ -50,8 +50,9 @@ def exponential_weights(w: Float[Tensor, "... B d"], z: Float[Tensor, "B n d"]) 
 
 
 def exponential_loss_grad(w: Float[Tensor, "... B d"], z: Float[Tensor, "B n d"]) -> Float[Tensor, "... B d"]:
-    """Return grad L(w) = -(1/n) sum_i exp(-m_i) z_i (may overflow, like L itself)."""
-    return -torch.einsum("...bn,bnd->...bd", margins(w, z).neg().exp(), z) / z.shape[1]
+    """Return grad L(w) = -(1/n) sum_i exp(-m_i) z_i. May overflow to +-inf, like L itself, but never to NaN."""
+    loss, g = exponential_loss(w, z)[..., None], log_mean_exp_grad(w, z)
+    return torch.where(g == 0, g, loss * g)  # 0, not 0 * inf
 
 
 def log_mean_exp_grad(w: Float[Tensor, "... B d"], z: Float[Tensor, "B n d"]) -> Float[Tensor, "... B d"]:

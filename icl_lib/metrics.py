@@ -15,9 +15,9 @@ from .losses import margins
 def error_rate(decision: Float[Tensor, "... q"], y: Float[Tensor, "... q"]) -> Float[Tensor, "..."]:
     """Return the share of queries, in [0, 1], whose decision value has the wrong sign; a decision of 0 counts half."""
     validate.shaped("decision", decision, "... q")
-    validate.labels("y", y, decision)
-    if y.shape[-1] != decision.shape[-1]:
-        raise validate.fail("y", f"shape {list(y.shape)}", f"the last axis of decision, {decision.shape[-1]}")
+    validate.labels("y", y, decision, "decision")
+    if decision.shape[-y.ndim :] != y.shape:
+        raise validate.fail("y", f"shape {list(y.shape)}", f"the last axes of decision, {list(decision.shape)}")
     return ((1 - torch.sign(decision) * y) / 2).mean(-1)
 
 
@@ -27,6 +27,10 @@ def angle(u: Float[Tensor, "... d"], v: Float[Tensor, "... d"]) -> Float[Tensor,
         validate.shaped(name, value, "... d")
         if (value == 0).all(-1).any():
             raise validate.fail(name, "a zero vector", "a direction")
+    validate.same_kind("v", v, "u", u)
+    validate.shaped("v", v, "... d", d=u.shape[-1])
+    # first to size 1, as a square may overflow
+    u, v = u / u.abs().amax(-1, keepdim=True), v / v.abs().amax(-1, keepdim=True)
     u, v = u / u.norm(dim=-1, keepdim=True), v / v.norm(dim=-1, keepdim=True)
     return 2 * torch.atan2((u - v).norm(dim=-1), (u + v).norm(dim=-1))
 
@@ -60,6 +64,8 @@ def bootstrap_interval(
     validate.finite("samples", validate.floating("samples", samples))
     if samples.ndim < 1 or samples.shape[0] < 2:
         raise validate.fail("samples", f"shape {list(samples.shape)}", "at least 2 samples along the first axis")
+    if not samples.numel():
+        raise validate.fail("samples", f"shape {list(samples.shape)}", "no axis of length 0")
     validate.between("level", level, 0.0, 1.0)
     validate.whole("resamples", resamples, 1)
     validate.seeded(generator)

@@ -66,12 +66,12 @@ class Prompts:
 
     @cached_property
     def z(self) -> Float[Tensor, "B n d"]:
-        """Folded tokens z_i = y_i x_i: a classifier w is right on point i exactly if <w, z_i> > 0."""
+        """Folded tokens z_i = y_i x_i; a classifier w is right on point i exactly if <w, z_i> > 0."""
         return self.y[..., None] * self.x
 
     @cached_property
     def zt(self) -> Float[Tensor, "B d n"]:
-        """The folded tokens transposed and contiguous: ``w @ zt`` then runs several times faster than ``z @ w``."""
+        """The folded tokens transposed and contiguous; ``w @ zt`` then runs several times faster than ``z @ w``."""
         return self.z.mT.contiguous()
 
     @property
@@ -106,6 +106,8 @@ class Prompts:
         """
         if self.x_query is None:
             raise validate.fail("x_query", "None", "prompts sampled with queries >= 1")
+        if validate.whole("query", query) >= self.x_query.shape[1]:
+            raise validate.fail("query", query, f"the index of one of {self.x_query.shape[1]} queries")
         asked = torch.cat([self.x_query[:, query], torch.ones_like(self.x[:, :1, 0])], -1)
         return torch.cat([torch.cat([self.x, self.y[..., None]], -1), asked[:, None]], 1)
 
@@ -113,7 +115,11 @@ class Prompts:
 def _tensor(name: str, value: object) -> Tensor:
     if not isinstance(value, (np.ndarray, Tensor)):
         raise validate.fail(name, type(value).__name__, "a NumPy array or a torch.Tensor")
-    return torch.tensor(value) if isinstance(value, np.ndarray) else value.clone()
+    if isinstance(value, Tensor):
+        return value.clone()
+    if value.dtype.kind not in "fiub":
+        raise validate.fail(name, f"dtype {value.dtype}", "an array of numbers")
+    return torch.tensor(np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("=")))
 
 
 def _labels_like(name: str, value: object, x: Tensor) -> Tensor:
@@ -121,13 +127,18 @@ def _labels_like(name: str, value: object, x: Tensor) -> Tensor:
     return y if y.is_floating_point() or y.dtype == torch.bool else y.to(x.dtype)
 
 
+def _unit(g: Tensor) -> Tensor:
+    g = g.masked_fill((g == 0).all(-1, keepdim=True), 1.0)  # torch.randn can be exactly 0, which has no direction
+    return g / g.norm(dim=-1, keepdim=True)
+
+
 def _sphere(size: tuple[int, ...], normal: Callable, uniform: Callable) -> Tensor:
-    g = normal(size)
-    return g / g.norm(dim=-1, keepdim=True) * math.sqrt(size[-1])
+    return _unit(normal(size)) * math.sqrt(size[-1])
 
 
 def _laplace(size: tuple[int, ...], normal: Callable, uniform: Callable) -> Tensor:
-    u = uniform(size) - 0.5
+    u = uniform(size)
+    u = u.clamp_min(torch.finfo(u.dtype).eps / 4) - 0.5  # torch.rand can be exactly 0, whose quantile is -infinity
     return -u.sign() * torch.log1p(-2 * u.abs()) / math.sqrt(2)
 
 
@@ -170,11 +181,11 @@ class LinearTask:
         dtype: torch.dtype = torch.float32,
     ) -> Prompts:
         """Return ``batch`` independent prompts of n points and ``queries`` queries, on the generator's device."""
+        validate.dtype(dtype)
         for name, size, least in (("batch", batch, 1), ("n", n, 1), ("queries", queries, 0)):
             validate.whole(name, size, least)
         kind = {"generator": validate.seeded(generator), "dtype": dtype, "device": generator.device}
-        w_star = torch.randn(batch, self.d, **kind)
-        w_star = w_star / w_star.norm(dim=-1, keepdim=True)
+        w_star = _unit(torch.randn(batch, self.d, **kind))
         size = (batch, n + queries, self.d)
         x = LAWS[self.law](size, lambda s: torch.randn(*s, **kind), lambda s: torch.rand(*s, **kind))
         side = torch.einsum("bnd,bd->bn", x, w_star)
@@ -209,7 +220,8 @@ class DatasetTask:
     def __post_init__(self) -> None:
         validate.one_of("name", self.name, ("breast_cancer", "digits", "iris", "wine"))
         known = {int(c) for c in np.unique(_rows(self.name)[1])}
-        if len(set(self.classes)) != 2 or not set(self.classes) <= known:
+        pair = self.classes if isinstance(self.classes, (tuple, list)) else ()
+        if len(pair) != 2 or pair[0] == pair[1] or not all(c in known for c in pair):
             raise validate.fail("classes", self.classes, f"two different classes out of {sorted(known)}")
 
     @cached_property
@@ -241,6 +253,7 @@ class DatasetTask:
         dtype: torch.dtype = torch.float32,
     ) -> Prompts:
         """Return ``batch`` prompts: n >= 2 rows, the classes as equal as can be, and other rows as queries."""
+        validate.dtype(dtype)
         for name, size, least in (("batch", batch, 1), ("n", n, 2), ("queries", queries, 0)):
             validate.whole(name, size, least)
         validate.seeded(generator)

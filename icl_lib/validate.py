@@ -7,6 +7,7 @@ expected. Nothing is ever converted silently: a wrong input is the caller's to m
 from __future__ import annotations
 
 import math
+from numbers import Integral, Real
 
 import torch
 from torch import Tensor
@@ -69,12 +70,12 @@ def context(z: object) -> Tensor:
     return shaped("z", z, "B n d")
 
 
-def labels(name: str, value: object, reference: Tensor) -> Tensor:
+def labels(name: str, value: object, reference: Tensor, reference_name: str = "x") -> Tensor:
     """Return ``value`` if it holds only -1 and +1, in the dtype and on the device of ``reference``."""
     floating(name, value)
-    same_kind(name, value, "x", reference)
+    same_kind(name, value, reference_name, reference)
     if not ((value == 1) | (value == -1)).all():
-        seen = sorted({float(v) for v in value.flatten()[:10_000]})
+        seen = value.detach().unique().tolist()
         hint = " (0/1 labels: pass 2 * y - 1)" if set(seen) <= {0.0, 1.0} else ""
         raise fail(name, f"values {seen[:6]}", f"-1 and +1 only{hint}")
     return value
@@ -102,27 +103,29 @@ def step(value: object, z: Tensor | None = None, name: str = "step") -> Tensor |
     return value[:, None]
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)  # NumPy's scalars are numbers too
+
+
 def positive(name: str, value: object) -> float:
     """Return ``value`` as a float if it is a finite number > 0."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value <= 0:
+    if not _is_number(value) or not math.isfinite(value) or value <= 0:
         raise fail(name, repr(value), "a finite number > 0")
     return float(value)
 
 
 def between(name: str, value: object, low: float, high: float) -> float:
     """Return ``value`` as a float if low <= value <= high."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not low <= value <= high:
+    if not _is_number(value) or not low <= value <= high:
         raise fail(name, repr(value), f"a number from {low:g} to {high:g}")
     return float(value)
 
 
 def whole(name: str, value: object, least: int = 0) -> int:
     """Return ``value`` if it is an int >= ``least``."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
         raise fail(name, repr(value), f"a whole number >= {least}")
-    return value
+    return int(value)
 
 
 def one_of(name: str, value: object, known: object) -> object:
@@ -130,6 +133,13 @@ def one_of(name: str, value: object, known: object) -> object:
     names = sorted(known)
     if value not in names:
         raise fail(name, repr(value), "one of " + ", ".join(map(repr, names)))
+    return value
+
+
+def dtype(value: object) -> torch.dtype:
+    """Return ``value`` if it is one of the two dtypes the library computes in."""
+    if value not in (torch.float32, torch.float64):
+        raise fail("dtype", repr(value), "torch.float32 or torch.float64")
     return value
 
 

@@ -1,8 +1,10 @@
 """What an exercise is: a stub, a solution, named mistakes with a hint each, and cases on which answers are compared.
 
 An answer is a function. It is judged by what it returns on the cases, never by how it is written, so any right answer
-passes: other vectorisation, NumPy arrays, another float dtype. A wrong answer is recognised by behaving like one of
-the named mistakes, and gets that mistake's hint; a test proves that every mistake is refused with its own hint.
+passes: other vectorisation, NumPy arrays, another float dtype. Where right answers differ in what they return (a
+counter-example, say), the exercise has a ``measure`` that keeps only what matters, and the measures are compared. A
+wrong answer is recognised by behaving like one of the named mistakes, and gets that mistake's hint; a test proves that
+every mistake is refused with its own hint.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ class Verdict:
     mistake: str | None = None
 
     def __repr__(self) -> str:
-        return ("Right. " if self.passed else "Not yet. ") + self.message
+        return textwrap.fill(("Right. " if self.passed else "Not yet. ") + self.message, 72)
 
     def __bool__(self) -> bool:
         return self.passed
@@ -38,7 +40,7 @@ class Verdict:
 def _as_tensors(value: object) -> tuple[Tensor, ...]:
     """A returned value as float64 tensors; raises TypeError if it is not made of numbers."""
     parts = value if isinstance(value, (tuple, list)) and not _is_number_list(value) else (value,)
-    arrays = (np.asarray(part.detach() if isinstance(part, Tensor) else part) for part in parts)
+    arrays = (np.asarray(part.detach().cpu() if isinstance(part, Tensor) else part) for part in parts)
     return tuple(torch.as_tensor(array).double() for array in arrays)
 
 
@@ -52,7 +54,9 @@ class Exercise:
 
     title, difficulty (1-3), importance (1-3), minutes: what the page shows; stub, solution: functions of the same
     signature; cases: the argument tuples that answers are run on; mistakes: name -> (wrong function, hint), most
-    specific first; praise: what a right answer earns; tolerance: relative, wide enough for float32.
+    specific first; praise: what a right answer earns; tolerance: relative, wide enough for float32; measure: maps
+    the returned tensors and the case to what is compared (default: the tensors themselves), and may raise a ValueError
+    whose text is told to the reader.
     """
 
     title: str
@@ -66,6 +70,7 @@ class Exercise:
     first_hint: str
     praise: str
     tolerance: float = 1e-4
+    measure: Callable[..., object] | None = None
 
     def check(self, answer: Answer) -> Verdict:
         """Return the verdict on ``answer``, a function with the stub's signature. Never raises on a wrong answer."""
@@ -82,6 +87,8 @@ class Exercise:
         for name, (wrong, hint) in self.mistakes.items():
             if self._agree(seen, wrong):
                 return Verdict(False, hint, name)
+        if self._agree(seen, self.stub):
+            return Verdict(False, f"Your function does what the stub does. {self.first_hint}", "stub")
         for got, case in zip(seen, self.cases, strict=True):
             shapes = [[list(t.shape) for t in ts] for ts in (got, self._expected(self.solution, case))]
             if shapes[0] != shapes[1]:
@@ -110,13 +117,19 @@ class Exercise:
         if any(isinstance(a, Tensor) and not torch.equal(a, b) for a, b in zip(given, case, strict=True)):
             return (), "Your function changed its input in place. Work on a copy: others use that tensor too."
         try:
-            return _as_tensors(value), ""
+            returned = _as_tensors(value)
         except (TypeError, ValueError, RuntimeError):
             return (), f"Your function returned a {type(value).__name__}, which does not hold numbers only."
+        try:
+            return self._measured(returned, case), ""
+        except ValueError as error:
+            return (), str(error)
 
-    @staticmethod
-    def _expected(answer: Answer, case: tuple) -> tuple[Tensor, ...]:
-        return _as_tensors(answer(*copy.deepcopy(case)))
+    def _measured(self, returned: tuple[Tensor, ...], case: tuple) -> tuple[Tensor, ...]:
+        return returned if self.measure is None else _as_tensors(self.measure(returned, *case))
+
+    def _expected(self, answer: Answer, case: tuple) -> tuple[Tensor, ...]:
+        return self._measured(_as_tensors(answer(*copy.deepcopy(case))), case)
 
     def _agree(self, seen: list[tuple[Tensor, ...]], other: Answer) -> bool:
         """Whether another answer returns the same on every case, to the tolerance (relative to the largest entry)."""

@@ -2,40 +2,34 @@
 
 from .anatomy import matrices, reach_of_a_head, reading, sink_share, soft_maximum
 from .base import COLORS, INK, canvas, label_line, show, styled, to_svg
-from .depth import (
-    attention_by_depth,
-    bound_by_depth,
-    race_to_margin,
-    rate_constants,
-    support_by_depth,
-)
+from .boundaries import boundary_by_depth, error_by_depth, error_by_examples
+from .depth import attention_by_depth, bound_by_depth, race_to_margin, rate_constants, support_by_depth
 from .descent import descent_over_time, same_road, step_sizes
 from .learning import boundary_race, folding, losses_of_a_margin, no_separator, potential_along_rays
+from .ledger import tightness_map
 from .limits import infinite_context, large_steps, stopping_early
-from .normalisations import (
-    clocks,
-    one_way_open,
-    outlier_error,
-    roads,
-    roads_meet,
-    slotted,
-    step_race,
-    update_lengths,
-)
+from .matrices import head_and_step, head_matrices, layer_error, rounding_drift, sigmoid_gap, sink_in_depth
+from .normalisations import clocks, one_way_open, outlier_error, roads, roads_meet, slotted, step_race, update_lengths
 
 __all__ = [
     "COLORS",
     "INK",
     "attention_by_depth",
     "bound_by_depth",
+    "boundary_by_depth",
     "boundary_race",
     "canvas",
     "clocks",
     "descent_over_time",
+    "error_by_depth",
+    "error_by_examples",
     "folding",
+    "head_and_step",
+    "head_matrices",
     "infinite_context",
     "label_line",
     "large_steps",
+    "layer_error",
     "losses_of_a_margin",
     "matrices",
     "no_separator",
@@ -48,8 +42,11 @@ __all__ = [
     "reading",
     "roads",
     "roads_meet",
+    "rounding_drift",
     "same_road",
     "show",
+    "sigmoid_gap",
+    "sink_in_depth",
     "sink_share",
     "slotted",
     "soft_maximum",
@@ -58,6 +55,7 @@ __all__ = [
     "stopping_early",
     "styled",
     "support_by_depth",
+    "tightness_map",
     "to_svg",
     "update_lengths",
 ]

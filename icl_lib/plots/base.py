@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from html import escape
 from xml.dom.minidom import parseString
@@ -61,12 +62,18 @@ def styled(figure: Callable[..., tuple[Figure, str]]) -> Callable[..., tuple[Fig
 
     @wraps(figure)
     def wrapper(*args: object, **kwargs: object) -> tuple[Figure, str]:
-        with matplotlib.rc_context():
-            matplotlib.rcdefaults()
-            matplotlib.rcParams.update(STYLE)
+        with _style():
             return figure(*args, **kwargs)
 
     return wrapper
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
+        yield
 
 
 def canvas(rows: int = 1, cols: int = 1, width: float = 5.0, height: float = 3.2) -> tuple[Figure, np.ndarray]:
@@ -88,7 +95,7 @@ def to_svg(fig: Figure, alt: str) -> str:
     if not alt.strip():
         raise ValueError("alt: got an empty text, expected what a reader who cannot see the figure needs to know")
     buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "path", "svg.hashsalt": "icl"}):
+    with _style():  # layout and text are settled only here
         fig.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]

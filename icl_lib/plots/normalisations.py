@@ -266,5 +266,8 @@ def one_way_open(runs: Mapping[str, tuple[str, Float[Tensor, "T+1 2"]]]) -> tupl
         ax.set(xscale="linear" if k else "log", xlabel="layers", title=f"$w_{k + 1}$")
         ax.grid(True)
     axes[0, 0].legend(loc="upper left", borderaxespad=0.1)
-    alt = f"The two coordinates of w against the layer, the second for the first 30 layers. After {len(path) - 1} layers: {'; '.join(said)}."
+    alt = (
+        "The two coordinates of w against the layer, the second for the first 30 layers. "
+        f"After {len(path) - 1} layers: {'; '.join(said)}."
+    )
     return fig, alt

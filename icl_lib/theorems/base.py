@@ -103,7 +103,7 @@ class Theorem:
         """
         self.require(instance)
         smaller, larger, size = self.sides(instance)
-        slack = larger - smaller + self.rounding * size
+        slack = (larger - smaller + self.rounding * size).nan_to_num(nan=-torch.inf)  # NaN proves nothing
         return slack if slack.ndim == 1 else slack.amin(0)
 
     def tightness(self, instance: Instance) -> Float[Tensor, " B"]:
@@ -125,7 +125,7 @@ class Theorem:
             sign = "<" if self.open_end else "<="
             raise validate.fail("relative_step", f"{float(c.max()):g}", f"0 < step * R^2 {sign} {self.largest_step:g}")
         s = instance.schedule
-        if (s <= 0).any() or (s > 1).any() or (s.diff(dim=0) > 0).any():
+        if not ((s > 0) & (s <= 1)).all() or not (s.diff(dim=0) <= 0).all():
             raise validate.fail("schedule", "an increasing or out-of-range schedule", "non-increasing steps in (0, 1]")
 
 

@@ -1,0 +1,190 @@
+"""The claims ledger: every theorem of the book, tried on many instances of every family of contexts.
+
+The shipped table, icl_lib/data/ledger.csv, is made by (about two minutes)::
+
+    python -m icl_lib.ledger --instances 10000 --seed 0 --out icl_lib/data/ledger.csv
+
+Page of the book: "The claims ledger".
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from . import validate
+from .contexts import FAMILIES
+from .theorems import THEOREMS, Theorem
+
+BATCH = 25
+"""Instances that share n, d, the depth and one call; the last batch of a row may be smaller."""
+
+
+class Row(NamedTuple):
+    """One theorem on one family of contexts.
+
+    instances, violations: counts; a slack that is not a number counts as violated. least_slack: the smallest
+    :meth:`Theorem.check`, allowance for rounding included. median_tightness, max_tightness: of
+    :meth:`Theorem.tightness` over the instances. rounding_used: the largest share of the allowance that an instance
+    needed, above 1 exactly where one is violated.
+    """
+
+    theorem: str
+    family: str
+    seed: int
+    instances: int
+    violations: int
+    least_slack: float
+    median_tightness: float
+    max_tightness: float
+    rounding_used: float
+
+
+def run(
+    instances: int,
+    seed: int,
+    theorems: Iterable[Theorem] = tuple(THEOREMS.values()),
+    families: Sequence[str] = tuple(FAMILIES),
+) -> list[Row]:
+    """Return a row for each theorem and family; each theorem gets ``instances``, split evenly over the families.
+
+    A row's draws depend on the seed, the theorem's id and the family only, so that any row can be made again alone.
+    """
+    validate.whole("seed", seed)
+    validate.whole("instances", instances, len(families))
+    share = [instances // len(families) + (k < instances % len(families)) for k in range(len(families))]
+    return [_row(t, family, count, seed) for t in theorems for family, count in zip(families, share, strict=True)]
+
+
+def _row(theorem: Theorem, family: str, instances: int, seed: int) -> Row:
+    generator = torch.Generator().manual_seed(zlib.crc32(f"{seed}/{theorem.id}/{family}".encode()))
+    slack, tightness, used = [], [], []
+    for start in range(0, instances, BATCH):
+        instance = theorem.instance(generator, min(BATCH, instances - start), family)
+        sides = theorem.sides(instance)
+        once = replace(theorem, sides=lambda _, sides=sides: sides)  # check and tightness need not compute them again
+        slack.append(once.check(instance))
+        tightness.append(once.tightness(instance))
+        used.append(((sides.smaller - sides.larger) / (theorem.rounding * sides.size)).amax())
+    slack, tightness = torch.cat(slack), torch.cat(tightness)
+    return Row(
+        theorem.id,
+        family,
+        seed,
+        instances,
+        violations=int((slack < 0).sum()),
+        least_slack=float(slack.amin()),
+        median_tightness=float(tightness.median()),
+        max_tightness=float(tightness.amax()),
+        rounding_used=float(torch.stack(used).amax().clamp_min(0)),
+    )
+
+
+def totals(rows: Iterable[Row]) -> dict[str, Row]:
+    """Return one row for each theorem, its families taken together; the median is the median of their medians."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row.theorem, []).append(row)
+    return {name: _total(group) for name, group in groups.items()}
+
+
+def _total(group: list[Row]) -> Row:
+    column = {field: torch.tensor([getattr(row, field) for row in group]) for field in Row._fields[3:]}
+    return Row(
+        group[0].theorem,
+        "all",
+        group[0].seed,
+        int(column["instances"].sum()),
+        int(column["violations"].sum()),
+        float(column["least_slack"].min()),
+        float(column["median_tightness"].median()),
+        float(column["max_tightness"].max()),
+        float(column["rounding_used"].max()),
+    )
+
+
+def write(rows: Iterable[Row], path: str | Path) -> None:
+    """Write the rows as CSV, numbers to three digits. A reader sees the old file or the new one, never half of one."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(Row._fields)
+    table.writerows([f"{v:.3g}" if isinstance(v, float) else v for v in row] for row in rows)
+    path = Path(path)
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_text(text.getvalue(), encoding="utf8")
+    draft.replace(path)
+
+
+def shipped() -> list[Row]:
+    """Return the rows that come with the library: 10,000 instances of every theorem."""
+    text = (files("icl_lib") / "data" / "ledger.csv").read_text(encoding="utf8")
+    kinds = {"theorem": str, "family": str, "seed": int, "instances": int, "violations": int}
+    entries = csv.DictReader(io.StringIO(text))
+    return [Row(**{name: kinds.get(name, float)(value) for name, value in entry.items()}) for entry in entries]
+
+
+def table(live: Iterable[Row], stored: Iterable[Row]) -> str:
+    """Return an HTML table, a line for each theorem: two runs side by side. It scrolls inside itself where narrow."""
+    left, right = totals(live), totals(stored)
+    counts = [f"{next(iter(side.values())).instances:,}" for side in (left, right)]
+    caption = f"{counts[0]} live and {counts[1]} shipped instances of every theorem"
+    style = "padding:0.2em 0.5em;text-align:"
+    pairs = ("violations", "typical tightness", "largest tightness")
+    top = "".join(f'<th scope="colgroup" colspan="2" style="{style}center">{name}</th>' for name in pairs)
+    for name in ("least slack", "rounding used"):
+        top += f'<th scope="col" rowspan="2" style="{style}right">{name}</th>'
+    second = "".join(f'<th scope="col" style="{style}right">{run}</th>' for run in ("live", "shipped") * len(pairs))
+    body = ""
+    for name in left:
+        title = (
+            f'<th scope="row" style="{style}left;white-space:normal;min-width:12em">{escape(THEOREMS[name].title)}</th>'
+        )
+        cells = (f'<td style="{style}right">{cell}</td>' for cell in _cells(left[name], right[name]))
+        body += f"<tr>{title}{''.join(cells)}</tr>"
+    return (
+        f'<div role="region" tabindex="0" aria-label="{caption}" style="overflow-x:auto">'
+        f'<table style="display:table;max-width:none;font-size:0.85em;border-collapse:collapse">'
+        f'<caption style="text-align:left">{caption}</caption>'
+        f'<thead><tr><th scope="col" rowspan="2" style="{style}left">theorem</th>{top}</tr><tr>{second}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _cells(live: Row, stored: Row) -> list[str]:
+    """The table's numbers; an equality, whose larger side is 0, has no tightness."""
+    equality = live.max_tightness == stored.max_tightness == 0
+    tightness = "\N{EN DASH}" if equality else "{:.2f}"
+    formats = {"violations": "{:,}", "median_tightness": tightness, "max_tightness": tightness}
+    cells = [form.format(getattr(row, field)) for field, form in formats.items() for row in (live, stored)]
+    slack, used = min(live.least_slack, stored.least_slack), max(live.rounding_used, stored.rounding_used)
+    return [*cells, f"{slack:.0e}", f"{used:.1%}"]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Make a table and write it to ``--out``."""
+    parser = argparse.ArgumentParser(prog="python -m icl_lib.ledger", description="Try every theorem of the book.")
+    parser.add_argument("--instances", type=int, required=True, help="instances of every theorem, over all families")
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="the CSV file to write; one that exists is replaced")
+    options = parser.parse_args(arguments)
+    rows = []
+    for theorem in THEOREMS.values():
+        rows += run(options.instances, options.seed, [theorem])
+        total = totals(rows)[theorem.id]
+        print(f"{theorem.id}: {total.violations} violations in {total.instances:,} instances", flush=True)
+    write(rows, options.out)
+    print(f"written: {options.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""What must hold of the book's own tools and of what is written by hand."""
+
+import re
+import subprocess
+
+import icl_book
+from icl_project import CHAPTERS, ROOT, chapter_sources, repository_url, toc_pages
+
+BINARY = {".png", ".safetensors", ".npz", ".pt", ".ico", ".woff", ".woff2", ".pdf", ".gz", ".zip"}
+
+
+def written_files():
+    """The files a person edits: tracked or about to be, without the notebooks, which are made."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+    paths = [ROOT / name for name in listed if name and not name.startswith("notebooks/")]
+    return [path for path in paths if path.is_file() and path.suffix not in BINARY]
+
+
+def test_one_place_holds_the_repository_address():
+    name = re.sub(r"^https?://[^/]+/", "", repository_url())
+    holders = [path.relative_to(ROOT).as_posix() for path in written_files() if name in path.read_text(encoding="utf8")]
+    assert holders == ["pyproject.toml"]
+
+
+def test_every_chapter_is_in_the_table_of_contents():
+    listed = [page for page in toc_pages() if page.startswith("notebooks/")]
+    assert sorted(listed) == [f"notebooks/{path.stem}" for path in chapter_sources()]
+    assert sorted(CHAPTERS.glob("*.md")) == chapter_sources(), "a chapter's name is NN_name.md"
+
+
+def test_pinned_releases_are_exact():
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf8").splitlines()
+    pins = [line.partition("#")[0].partition(";")[0].strip() for line in lines]
+    assert [pin for pin in pins if pin and not re.fullmatch(r"[A-Za-z0-9_.-]+==[0-9][0-9A-Za-z.]*", pin)] == []
+
+
+def test_an_inlined_figure_keeps_its_references():
+    prolog = '<?xml version="1.0"?><!DOCTYPE svg>'
+    svg = '<svg aria-labelledby="t d"><g id="a"/><use href="#a"/><p clip-path="url(#a)"/></svg>'
+    assert icl_book.inline_svg(prolog + svg, "f1-") == (
+        '<svg aria-labelledby="f1-t f1-d"><g id="f1-a"/><use href="#f1-a"/><p clip-path="url(#f1-a)"/></svg>'
+    )
