@@ -65,6 +65,11 @@ class Run(NamedTuple):
         return not self.diverged and self.final < TARGETS[self.dtype]
 
 
+def worst_distance(run: TrainingRun) -> Float[Tensor, " steps"]:
+    """Return the distance to the construction before each step: the largest entry over all identifiable blocks."""
+    return torch.stack(list(run.distance.values())).amax(0)
+
+
 def grid(steps: int) -> list[int]:
     """The steps at which a curve is kept."""
     return [k * steps // POINTS for k in range(POINTS)]
@@ -72,8 +77,7 @@ def grid(steps: int) -> list[int]:
 
 def curve(run: TrainingRun) -> tuple[float, ...]:
     """Return log10 of the run's distance to the construction (all identifiable blocks) on the grid of its steps."""
-    distance = torch.stack(list(run.distance.values())).amax(0)
-    values = distance.clamp_min(1e-300).log10().clamp_min(FLOOR)
+    values = worst_distance(run).clamp_min(1e-300).log10().clamp_min(FLOOR)
     return tuple(round(float(values[min(k, len(values) - 1)]), 2) + 0.0 for k in grid(run.settings["steps"]))
 
 
@@ -91,7 +95,7 @@ def train(d: int, tokens: str, dtype: str, seed: int) -> Run:
     run = train_one_step(
         layer, LinearTask(d), generator=g, lr=learning_rate(d), steps=steps, tokens=tokens, progress=False
     )
-    distance = torch.stack(list(run.distance.values())).amax(0)
+    distance = worst_distance(run)
     fit, reached = (
         int(below.int().argmax()) if below.any() else -1 for below in (run.loss < 1e-10, distance < TARGETS[dtype])
     )

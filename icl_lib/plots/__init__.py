@@ -10,17 +10,32 @@ from .ledger import tightness_map
 from .limits import infinite_context, large_steps, stopping_early
 from .matrices import head_and_step, head_matrices, layer_error, rounding_drift, sigmoid_gap, sink_in_depth
 from .normalisations import clocks, one_way_open, outlier_error, roads, roads_meet, slotted, step_race, update_lengths
+from .player import block_player
+from .training import (
+    block_history,
+    distances,
+    landscape,
+    linear_rates,
+    noisy_edge,
+    one_direction,
+    optimisers,
+    seed_band,
+    valley,
+)
 
 __all__ = [
     "COLORS",
     "INK",
     "attention_by_depth",
+    "block_history",
+    "block_player",
     "bound_by_depth",
     "boundary_by_depth",
     "boundary_race",
     "canvas",
     "clocks",
     "descent_over_time",
+    "distances",
     "error_by_depth",
     "error_by_examples",
     "folding",
@@ -28,12 +43,17 @@ __all__ = [
     "head_matrices",
     "infinite_context",
     "label_line",
+    "landscape",
     "large_steps",
     "layer_error",
+    "linear_rates",
     "losses_of_a_margin",
     "matrices",
     "no_separator",
+    "noisy_edge",
+    "one_direction",
     "one_way_open",
+    "optimisers",
     "outlier_error",
     "potential_along_rays",
     "race_to_margin",
@@ -44,6 +64,7 @@ __all__ = [
     "roads_meet",
     "rounding_drift",
     "same_road",
+    "seed_band",
     "show",
     "sigmoid_gap",
     "sink_in_depth",
@@ -58,4 +79,5 @@ __all__ = [
     "tightness_map",
     "to_svg",
     "update_lengths",
+    "valley",
 ]

@@ -214,7 +214,7 @@ def roads_meet(
     left.plot(t, bound[t - 1].median(-1).values, color=INK, ls="--", lw=1.5)
     at = len(t) // 4
     left.annotate("bound", (float(t[at]), float(bound[t[at] - 1].median())), xytext=(3, 4), textcoords="offset points")
-    left.set(xscale="log", yscale="log", xlabel="layers", title=r"weights: $\|p - q\|_1$", ylim=(1e-9, 6))
+    left.set(xscale="log", yscale="log", xlabel="layers", title=r"weights: $\|p - q\|_1$", ylim=(None, 6))
     left.yaxis.set_minor_formatter(NullFormatter())
     ends = _band(right, t, turn[t - 1], "logistic")
     right.set(xscale="log", xlabel="layers", title="angle of the roads, degrees", ylim=(0, None))

@@ -60,8 +60,9 @@ STATEMENTS = (
         "thm-landscape",
         "The landscape",
         r"Infinite Gaussian contexts, $w \sim N(0, \sigma^2 I)$, layers $A = -bI$, $B = aI$. On $a, b \ge 0$ the only "
-        r"critical point of the one-step loss is $(\eta, 1)$, and gradient flow reaches it from every start. "
-        r"Checked: the partials in $c = ab$ and in $b$ vanish at $c_1 < c_2$ if $b > 1$, and at $c_1 > c_2$ if $b < 1$.",
+        r"critical point of the one-step loss is $(\eta, 1)$, and gradient flow tends to it from every start. Checked: "
+        r"the partials in $c = ab$ and in $b$ vanish at $c_1(b)$ and $c_2(b)$; $c_1 < c_2$ if $b > 1$, $c_1 > c_2$ if "
+        r"$b < 1$.",
         "ours",
         "sure",
         _landscape,
