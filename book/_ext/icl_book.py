@@ -65,10 +65,10 @@ def lead_to_text_source(app, pagename, templatename, context, doctree):
                 entry["url"] = entry["url"].replace(f"notebooks/{stem}.ipynb", f"book/chapters/{stem}.md")
 
 
-def mend_bibliography_roles(app, pagename, templatename, context, doctree):
-    """Call the entries of a bibliography what they are: docutils puts a role into a list which no list may contain."""
-    if "body" in context:
-        context["body"] = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
+def mend_markup(app, pagename, templatename, context, doctree):
+    """Mend two slips of other extensions: a role that no list may contain, and one id for all proofs and exercises."""
+    body = context.get("body", "").replace('role="doc-biblioentry"', 'role="listitem"')
+    context["body"] = re.sub(r'\sid="(?:exercise|solution|proof)-content"', "", body)
 
 
 def drop_doubled_scripts(app, pagename, templatename, context, doctree):
@@ -101,7 +101,7 @@ def setup(app):
     app.connect("doctree-read", inline_figures, priority=400)  # before Sphinx collects images (500)
     app.connect("html-page-context", lead_to_text_source, priority=600)  # after the theme has made its buttons (501)
     app.connect("html-page-context", drop_doubled_scripts, priority=600)
-    app.connect("html-page-context", mend_bibliography_roles, priority=600)
+    app.connect("html-page-context", mend_markup, priority=600)
     app.connect("build-finished", copy_mathjax)
     # Pages built by an older version of this file are built again.
     version = zlib.crc32(Path(__file__).read_bytes())

@@ -197,3 +197,11 @@ def test_a_degenerate_context_gets_an_answer():
     code = [sys.executable, "-c", DEGENERATE]
     margin = float(subprocess.run(code, capture_output=True, text=True, check=True, timeout=60).stdout)
     assert abs(margin / 4954.927791386282 - 1) < 1e-6
+
+
+def test_an_answer_that_cannot_be_certified_to_the_tolerance_is_refused():
+    """At a margin of 1e-6 R, rounding alone leaves a relative doubt of 1e-10: the default allows it, 1e-15 does not."""
+    z = separable("tiny margin", 4, seeded(0)).z
+    icl.max_margin(z)
+    with pytest.raises(icl.NotSeparable, match=r"has no certified separator \(margin / R between .* and .*\)"):
+        icl.max_margin(z, tol=1e-15)
