@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -93,11 +94,11 @@ class Trainer:
         for name, value in distance_to_construction(self.layer, s["step"]).items():
             self.distance[name].append(value)
         self.loss.append(loss.item())
-        if not loss.item() <= BLOW_UP * max(self.loss[0], 1.0):  # a NaN is not
-            self.diverged = True
-        else:
+        if math.isfinite(loss.item()) and loss.item() <= BLOW_UP * max(self.loss[0], 1.0):
             self.descend(loss)
-            self.done += not self.diverged
+        else:
+            self.diverged = True
+        self.done += not self.diverged
         self.wall += time.perf_counter() - wall
         self.cpu += time.process_time() - cpu
         return not self.diverged

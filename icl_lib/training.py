@@ -76,9 +76,9 @@ def train_one_step(
     """Train ``layer`` in place to imitate one step of the teacher, and return the run.
 
     teacher: a name in TEACHERS or a function (w [B, d], z [B, n, d], step) -> [B, d]; step > 0: the teacher's;
-    optimizer, decay: names in OPTIMIZERS, DECAYS; lr > 0; steps, batch >= 1; n >= 2 points a prompt; 0 <= w_scale <=
-    1e6: the spread of the random states, w ~ N(0, w_scale^2 I / d); tokens: "state" trains the two d x d blocks alone,
-    "full" both 2d x 2d matrices; snapshots: steps, 0 to ``steps``, before which (after the last one for ``steps``) to
+    optimizer, decay: names in OPTIMIZERS, DECAYS; 0 < lr <= 1e6; steps, batch >= 1; n >= 2 points a prompt; w_scale
+    from 0 to 1e6: the spread of the random states, w ~ N(0, w_scale^2 I / d); tokens: "state" trains the two d x d
+    blocks alone, "full" both 2d x 2d matrices; snapshots: steps, 0 to ``steps``, before which (after the last one for ``steps``) to
     keep the matrices; progress: a bar, on a terminal or in a notebook.
 
     With ``checkpoint``, a file, the run saves itself every ``checkpoint_every`` steps and at its end. If the file
@@ -99,7 +99,7 @@ def train_one_step(
         "teacher": _teacher_name(teacher),
         "step": validate.positive("step", step),
         "optimizer": validate.one_of("optimizer", optimizer, OPTIMIZERS),
-        "lr": validate.positive("lr", lr),
+        "lr": validate.between("lr", validate.positive("lr", lr), 0.0, 1e6),
         "decay": validate.one_of("decay", decay, DECAYS),
         "steps": validate.whole("steps", steps, 1),
         "batch": validate.whole("batch", batch, 1),

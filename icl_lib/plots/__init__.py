@@ -8,8 +8,8 @@ from .descent import descent_over_time, same_road, step_sizes
 from .learning import boundary_race, folding, losses_of_a_margin, no_separator, potential_along_rays
 from .ledger import tightness_map
 from .limits import infinite_context, large_steps, stopping_early
-from .matrices import head_and_step, head_matrices, layer_error, rounding_drift, sigmoid_gap, sink_in_depth
 from .normalisations import clocks, one_way_open, outlier_error, roads, roads_meet, slotted, step_race, update_lengths
+from .one_head import head_and_step, head_matrices, layer_error, rounding_drift, sigmoid_gap, sink_in_depth
 from .player import block_player
 from .training import (
     block_history,

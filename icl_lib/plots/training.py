@@ -33,9 +33,9 @@ def _signed(matrix: Tensor) -> np.ndarray:
 
 
 @styled
-def block_history(run: TrainingRun) -> tuple[Figure, str]:
-    """Return the score and the value matrix at the run's snapshots; blocks that cannot be learnt are hatched."""
-    shots, d = run.snapshots, run.layer.d
+def block_history(run: TrainingRun, steps: Sequence[int]) -> tuple[Figure, str]:
+    """Return the score and the value matrix at ``steps``, snapshots of the run; blocks that nothing teaches hatched."""
+    shots, d = {step: run.snapshots[step] for step in steps}, run.layer.d
     fig, axes = canvas(2, len(shots), height=2.6)
     for column, (step, pair) in enumerate(shots.items()):
         for ax, matrix, (name, symbol) in zip(
@@ -50,7 +50,7 @@ def block_history(run: TrainingRun) -> tuple[Figure, str]:
             if column == 0:
                 ax.set_ylabel(symbol, rotation=0, ha="right", va="center")
         axes[0, column].set_title(f"step {step}")
-    (first, *_), (last_step, last) = shots.values(), list(shots.items())[-1]
+    first, (last_step, last) = next(iter(shots.values()))[0], list(shots.items())[-1]
     ends = (float(last[0][:d, d:].diagonal().mean()), float(last[1][d:, :d].diagonal().mean()))
     alt = (
         f"Score and value matrix at steps {', '.join(map(str, shots))}. At step {next(iter(shots))} all entries are "

@@ -83,7 +83,7 @@ STATEMENTS = (
     Theorem(
         "thm-sink-loss",
         "The sink descends another loss",
-        r"If the state token may attend to itself, the head is one step of gradient descent on "
+        r"If the state token $[0, w]$ may attend to itself, the head is one step of gradient descent on "
         r"$\log(1 + \sum_i e^{-m_i})$.",
         "ours",
         "sure",

@@ -119,7 +119,7 @@ STATEMENTS = (
         "Margin rate",
         r"For $\eta = c/R^2$, $0 < c \le 1$, $T \ge 1$: "
         r"$\min_i \langle w_T, z_i \rangle / \|w_T\| \ge \gamma - R^2 (\log n + c/2) / (\gamma c T)$.",
-        "ours",
+        "standard",
         "sure",
         _margin_rate,
     ),
@@ -153,8 +153,8 @@ STATEMENTS = (
     Theorem(
         "thm-decaying",
         "Decaying steps",
-        r"For $R = 1$ and non-increasing steps $\eta_t \le 1$, the margin of $w_T$ falls short of $\gamma$ by at most "
-        r"$(\log n + \eta_0/2) / (\gamma \sum_{s<T} \eta_s)$.",
+        r"For $R = 1$ and non-increasing steps $0 < \eta_t \le 1$ and $T \ge 1$, the margin of $w_T$ falls "
+        r"short of $\gamma$ by at most $(\log n + \eta_0/2) / (\gamma \sum_{s<T} \eta_s)$.",
         "ours",
         "sure",
         _scheduled,

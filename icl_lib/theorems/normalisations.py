@@ -100,8 +100,8 @@ STATEMENTS = (
     Theorem(
         "thm-rms-norm",
         "Normalising by the gradient's length",
-        r"The head followed by an RMSNorm with gain $\eta/\sqrt{D}$ and no $\epsilon$ maps $w$ to "
-        r"$w - \eta \nabla L(w) / \|\nabla L(w)\|$, exactly.",
+        r"The head followed by an RMSNorm over its $D$ entries, with gain $\eta/\sqrt{D}$ and no $\epsilon$, maps $w$ "
+        r"to $w - \eta \nabla L(w) / \|\nabla L(w)\|$, exactly, where $\nabla L(w) \ne 0$.",
         "ours",
         "sure",
         _rms_norm,

@@ -87,7 +87,9 @@ FOREIGN = {
     "torch.save's": lambda file: torch.save(TENSORS, file),
     "plain safetensors": lambda file: save_file(TENSORS, file),
     "another format": lambda file: save_file(TENSORS, file, metadata={"format": "pt"}),
-    "without a digest": lambda file: save_file(TENSORS, file, metadata={"format": checkpoints.FORMAT, "settings": "{}"}),
+    "without a digest": lambda file: save_file(
+        TENSORS, file, metadata={"format": checkpoints.FORMAT, "settings": "{}"}
+    ),
     "without settings": lambda file: save_file(TENSORS, file, metadata={"format": checkpoints.FORMAT, "sha256": "0"}),
 }
 
@@ -132,15 +134,16 @@ def test_a_message_names_no_folder(tmp_path):
 
 def test_no_flipped_bit_goes_unnoticed(path):
     """Every byte of the file, one at a time: the header's too."""
-    whole = path.read_bytes()
+    whole, refused = path.read_bytes(), 0
     for k in range(len(whole)):
         flipped = bytearray(whole)
         flipped[k] ^= 1 << k % 8
         path.write_bytes(flipped)
         try:
             assert_whole(path)  # no harm: the file's version number, say, is nobody's setting
-        except icl.BadInput as refusal:
-            assert "run.safetensors" in str(refusal)
+        except icl.BadInput:
+            refused += 1
+    assert refused > 0.95 * len(whole)
 
 
 def test_no_cut_goes_unnoticed(path):

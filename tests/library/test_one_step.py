@@ -147,7 +147,9 @@ def test_a_random_layer_has_the_scale_it_is_asked_for():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_both_kinds_of_tokens_start_at_the_same_two_blocks(dtype):
-    state, full = (icl.SoftmaxAttention.random(3, generator=seeded(4), tokens=t, dtype=dtype) for t in ("state", "full"))
+    state, full = (
+        icl.SoftmaxAttention.random(3, generator=seeded(4), tokens=t, dtype=dtype) for t in ("state", "full")
+    )
     assert state.score.dtype == full.value.dtype == dtype
     assert torch.equal(trained_blocks(state), trained_blocks(full))
     assert int((state.score != 0).sum()) == int((state.value != 0).sum()) == 9
@@ -258,7 +260,7 @@ def near(d, step=1.0, size=1e-6):
 @pytest.mark.parametrize(("d", "step"), [(2, 1.0), (2, 0.6), (3, 1.0)])
 @pytest.mark.parametrize("share", [0.3, 0.7, 0.95, 1.05])
 def test_full_batch_descent_has_the_predicted_rate(d, step, share):
-    """Close to the construction the distance shrinks, or grows, by max |1 - lr lambda| a step: both sides of the edge."""
+    """Close to the construction the distance changes by max |1 - lr lambda| a step, on both sides of the edge."""
     p, w = sample_states(icl.LinearTask(d), 512, 40, 1.0, seeded(3), torch.float64)
     values = torch.linalg.eigvalsh(hessian(p, w, step))
     lr = share * 2 / float(values[-1])
@@ -292,7 +294,11 @@ def test_the_stable_learning_rate_refuses(wrong, message):
 
 def test_the_hessian_refuses_states_that_do_not_fit():
     p, w = sample_states(icl.LinearTask(3), 5, 4, 1.0, seeded(), torch.float64)
-    for bad, message in [(w[:2], r"w: got shape \[2, 3\]"), (w[:, :2], "w: got shape"), (w.float(), "w: got torch.float32")]:
+    for bad, message in [
+        (w[:2], r"w: got shape \[2, 3\]"),
+        (w[:, :2], "w: got shape"),
+        (w.float(), "w: got torch.float32"),
+    ]:
         with pytest.raises(icl.BadInput, match=f"^{message}"):
             hessian(p, bad)
     with pytest.raises(icl.BadInput, match="^step: got -1"):
