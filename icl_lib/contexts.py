@@ -128,6 +128,20 @@ def _orthogonal(batch: int, g: torch.Generator) -> Separable:
     return Separable(rows, rows.new_full((batch,), n**-0.5), u, rows.new_full((batch, n), 1 / n))
 
 
+def _one_against_many(batch: int, g: torch.Generator) -> Separable:
+    """A token and up to 500 copies of a shorter one at a right angle: margin sqrt(p), p the dual weight of the first.
+
+    The entropy of the attention weights is then close to log n, which is what the margin rate charges for.
+    """
+    copies = round(10 ** (1.5 + 1.2 * float(_uniform(g, 1))))
+    a, b = torch.linalg.qr(_normal(g, batch, _integer(2, 8, g), 2)).Q.unbind(-1)
+    p = 0.1 + 0.3 * _uniform(g, batch, 1)
+    short = (p / (1 - p)).sqrt() * b
+    z = torch.cat([a[:, None], short[:, None].expand(-1, copies, -1)], 1)
+    dual = torch.cat([p, ((1 - p) / copies).expand(-1, copies)], 1)
+    return Separable(z, p[:, 0].sqrt(), p.sqrt() * a + (1 - p).sqrt() * b, dual)
+
+
 def _any_of(*families: Draw) -> Draw:
     return lambda batch, g: families[_integer(0, len(families) - 1, g)](batch, g)
 
@@ -142,6 +156,7 @@ FAMILIES: dict[str, Draw] = {
     "collinear": _collinear,
     "tiny margin": _tiny_margin,
     "orthogonal": _orthogonal,
+    "one against many": _one_against_many,
     "huge norms": lambda batch, g: _moderate(batch, g).scaled(1e6),
     "tiny norms": lambda batch, g: _moderate(batch, g).scaled(1e-6),
 }

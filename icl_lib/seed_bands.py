@@ -113,18 +113,26 @@ class Band(NamedTuple):
     curves: Float[Tensor, "S POINTS"]
 
     def inside(self, curve: Sequence[float]) -> int:
-        """Return at how many steps the curve lies in the band (to 0.01, the digits that are kept)."""
-        c = torch.tensor(curve, dtype=self.low.dtype)
-        return int(((c >= self.low - 0.01) & (c <= self.high + 0.01)).sum())
+        """Return at how many steps the curve lies in the band."""
+        return _inside(torch.tensor(curve, dtype=self.curves.dtype), self.curves)
 
-    @property
-    def least(self) -> int:
-        """How many steps in the band the most unusual of the shipped runs has."""
-        return min(self.inside(row) for row in self.curves.tolist())
+    def least(self, curve: Sequence[float]) -> int:
+        """Return the same for the most unusual shipped run, judged as the curve is: by the band of all others."""
+        everyone = torch.cat([self.curves, torch.tensor([curve], dtype=self.curves.dtype)])
+        others = (torch.cat([everyone[:k], everyone[k + 1 :]]) for k in range(len(self.curves)))
+        return min(_inside(row, rest) for row, rest in zip(self.curves, others, strict=True))
 
     def usual(self, curve: Sequence[float]) -> bool:
-        """Whether a curve is no more often outside than the most unusual shipped run: false for about 1 in S + 1."""
-        return self.inside(curve) >= self.least
+        """Whether some shipped run is as often outside; false for a seed of the same code at most once in S + 1."""
+        return self.inside(curve) >= self.least(curve)
+
+
+LEVELS = torch.tensor([0.05, 0.5, 0.95], dtype=torch.float64)
+
+
+def _inside(curve: Float[Tensor, " POINTS"], curves: Float[Tensor, "S POINTS"]) -> int:
+    low, _, high = torch.quantile(curves, LEVELS, dim=0)
+    return int(((curve >= low - 0.01) & (curve <= high + 0.01)).sum())  # 0.01: the digits that are kept
 
 
 def band(runs: Iterable[Run], d: int, tokens: str = "state", dtype: str = "float64") -> Band:
@@ -133,8 +141,7 @@ def band(runs: Iterable[Run], d: int, tokens: str = "state", dtype: str = "float
     if len(chosen) < 2:
         raise validate.fail("runs", f"{len(chosen)} with d = {d}, {tokens}, {dtype}", "at least 2")
     curves = torch.tensor([run.curve for run in chosen], dtype=torch.float64)
-    levels = torch.tensor([0.05, 0.5, 0.95], dtype=torch.float64)
-    return Band(grid(chosen[0].steps), *torch.quantile(curves, levels, dim=0), curves)
+    return Band(grid(chosen[0].steps), *torch.quantile(curves, LEVELS, dim=0), curves)
 
 
 def shipped() -> list[Run]:

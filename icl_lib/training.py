@@ -78,8 +78,8 @@ def train_one_step(
     teacher: a name in TEACHERS or a function (w [B, d], z [B, n, d], step) -> [B, d]; step > 0: the teacher's;
     optimizer, decay: names in OPTIMIZERS, DECAYS; 0 < lr <= 1e6; steps, batch >= 1; n >= 2 points a prompt; w_scale
     from 0 to 1e6: the spread of the random states, w ~ N(0, w_scale^2 I / d); tokens: "state" trains the two d x d
-    blocks alone, "full" both 2d x 2d matrices; snapshots: steps, 0 to ``steps``, before which (after the last one for ``steps``) to
-    keep the matrices; progress: a bar, on a terminal or in a notebook.
+    blocks alone, "full" both 2d x 2d matrices; snapshots: steps, 0 to ``steps``, before which to keep the matrices
+    (``steps`` itself: at the end); progress: a bar, on a terminal or in a notebook.
 
     With ``checkpoint``, a file, the run saves itself every ``checkpoint_every`` steps and at its end. If the file
     exists, the run goes on from there, bit for bit, and what the layer held before is replaced; a finished run comes

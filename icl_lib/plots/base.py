@@ -100,7 +100,9 @@ def to_svg(fig: Figure, alt: str) -> str:
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(re.escape(INK), f"var(--icl-ink, {INK})", svg, flags=re.IGNORECASE)
+    for color in {INK, *COLORS.values()}:  # a page may brighten them in the dark; elsewhere they are what they are
+        name = "ink" if color == INK else color[1:].lower()
+        svg = re.sub(re.escape(color), f"var(--icl-{name}, {color})", svg, flags=re.IGNORECASE)
     svg = svg.replace("<svg ", f'<svg role="img" aria-label="{escape(" ".join(alt.split()))}" ', 1)
     parseString(svg)  # a figure that is not well-formed would vanish from the page without a word
     return svg

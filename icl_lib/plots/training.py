@@ -100,7 +100,7 @@ def landscape(
     levels = np.linspace(-3, 2, 11)
     for ax, (title, loss) in zip(axes[0], losses.items(), strict=True):
         shade = loss.clamp(1e-3, 99.0).log10()
-        ax.contourf(b, a, shade, levels=levels, cmap=FADE.reversed())
+        ax.contourf(b, a, shade, levels=levels, cmap=FADE.reversed()).set_rasterized(True)
         for x, y in paths[title]:
             ax.plot(y, x, color=COLORS["layer"], lw=1.3)
             ax.plot(y[0], x[0], "o", color=COLORS["layer"], ms=3.5)
@@ -164,9 +164,9 @@ def linear_rates(runs: Mapping[float, TrainingRun], rates: Mapping[float, float]
 def noisy_edge(
     batches: Sequence[int], limits: Sequence[float], tried: Sequence[tuple[int, float, bool]]
 ) -> tuple[Figure, str]:
-    """Return the mean-square limit of the learning rate by batch size, with runs that converged or did not.
+    """Return the mean-square limit of the learning rate by batch size, with runs whose error shrank or grew.
 
-    limits, and the second entry of each of ``tried`` (batch, learning rate, converged), are shares of 2 / lambda_max.
+    limits, and the second entry of each of ``tried`` (batch, learning rate, shrank), are shares of 2 / lambda_max.
     """
     fig, axes = canvas(height=2.8)
     ax = axes[0, 0]
@@ -176,7 +176,7 @@ def noisy_edge(
     for good, marker, color in ((True, "o", COLORS["layer"]), (False, "x", COLORS["sink"])):
         points = [(m, share) for m, share, ok in tried if ok is good]
         if points:
-            label = "converged" if good else "diverged, or still above 1e-6"
+            label = "error shrank" if good else "error grew"
             ax.plot(*zip(*points, strict=True), marker, color=color, ms=6, label=label)
     ax.set(xscale="log", xlabel="prompts a step", ylabel="learning rate / edge", ylim=(0, 1.3))
     ax.set_xticks(batches, [str(m) for m in batches])
@@ -185,7 +185,7 @@ def noisy_edge(
     below = [ok for m, share, ok in tried if share < limits[batches.index(m)]]
     alt = (
         f"The mean-square limit rises from {limits[0]:.2f} of the full-batch edge with {batches[0]} prompt a step to "
-        f"{limits[-1]:.2f} with {batches[-1]}. Of {len(below)} runs below it {sum(below)} converged; of "
+        f"{limits[-1]:.2f} with {batches[-1]}. Of {len(below)} runs below it {sum(below)} shrank; of "
         f"{len(tried) - len(below)} above it {sum(ok for *_, ok in tried) - sum(below)} did."
     )
     return fig, alt

@@ -20,9 +20,6 @@ def trained_blocks(layer):
     return torch.stack([layer.score[:d, d:], layer.value[d:, :d]])
 
 
-# --- teachers -------------------------------------------------------------------------------------------------------
-
-
 @given(prompts(), steps, st.data())
 def test_the_ngd_teacher_descends_the_potential(p, step, data):
     w = data.draw(points(p))
@@ -56,9 +53,6 @@ def test_plain_and_normalised_teachers_agree_where_the_loss_is_one():
     p = icl.LinearTask(4).sample(5, 9, generator=seeded(), dtype=torch.float64)
     w = torch.zeros(5, 4, dtype=torch.float64)
     assert_same(icl.TEACHERS["gd"](w, p.z, 0.7), icl.TEACHERS["ngd"](w, p.z, 0.7))
-
-
-# --- the student ----------------------------------------------------------------------------------------------------
 
 
 @given(sizes, steps, seeds)
@@ -135,9 +129,6 @@ def test_masks_free_the_blocks_that_are_trained():
         free_blocks(layer, "some")
 
 
-# --- the start ------------------------------------------------------------------------------------------------------
-
-
 def test_a_random_layer_has_the_scale_it_is_asked_for():
     layer = icl.SoftmaxAttention.random(50, 0.3, generator=seeded(), tokens="full")
     for matrix in (layer.score, layer.value):
@@ -172,9 +163,6 @@ def test_both_kinds_of_tokens_start_at_the_same_two_blocks(dtype):
 def test_a_random_layer_refuses(wrong, message):
     with pytest.raises(icl.BadInput, match=f"^{message}"):
         icl.SoftmaxAttention.random(**({"d": 2, "generator": seeded()} | wrong))
-
-
-# --- curvature ------------------------------------------------------------------------------------------------------
 
 
 def sharpness(d, batch, n=40, step=1.0, seed=1, w_scale=1.0):
