@@ -8,7 +8,7 @@ from torch import Tensor
 from ..attention import SoftmaxAttention
 from .base import Exercise
 
-# --- 1: one layer, by hand
+# --- 1: one layer, from the loss
 
 
 def _layer_cases() -> list[tuple[Tensor, float]]:
@@ -29,9 +29,10 @@ def _layer_stub(tokens, step):
 def one_layer_solution(tokens, step):
     d = tokens.shape[1] // 2
     z, w = tokens[:-1, :d], tokens[-1, d:]
-    weights = torch.softmax(-z @ w, 0)  # the state token is not among the keys
+    terms = torch.exp(-z @ w)  # the loss is their mean; the query takes no part
+    loss, gradient = terms.mean(), -terms @ z / len(z)
     after = tokens.clone()
-    after[-1, d:] = w + step * weights @ z
+    after[-1, d:] = w - step * gradient / loss
     return after
 
 
@@ -114,7 +115,7 @@ def _wrong_block(tokens, step):
 _SCALED = "The weights are too even: something divides the scores. Our scores are plain inner products."
 
 one_layer = Exercise(
-    title="One layer by hand",
+    title="One layer from the loss",
     difficulty=1,
     importance=3,
     minutes=10,
@@ -159,10 +160,10 @@ one_layer = Exercise(
         ),
     },
     first_hint="Cut z and w out of the token matrix first; the last row is [x_query, w].",
-    praise="This is the layer: one softmax, one residual connection, and only the state token is written.",
+    praise="This is the layer: dividing by the loss is its softmax, adding to w its residual connection.",
 )
 
-# --- 2: the two matrices
+# --- 2: the two matrices, for tokens whose state block comes first: [0, z_i] and [w, x]
 
 
 def _matrices_stub(d, step):
@@ -171,8 +172,8 @@ def _matrices_stub(d, step):
 
 def two_matrices_solution(d, step):
     score, value = torch.zeros(2 * d, 2 * d), torch.zeros(2 * d, 2 * d)
-    score[:d, d:] = -torch.eye(d)  # rows: the key's context; columns: the query's state
-    value[d:, :d] = step * torch.eye(d)  # rows: written to the state; columns: read from the context
+    score[d:, :d] = -torch.eye(d)  # rows: the key's context; columns: the query's state
+    value[:d, d:] = step * torch.eye(d)  # rows: written to the state; columns: read from the context
     return score, value
 
 
@@ -183,18 +184,25 @@ def _blocks(returned: tuple[Tensor, ...], d: int, step: float) -> Tensor:
         raise ValueError(f"For d = {d} the two matrices have shape [{2 * d}, {2 * d}] each; yours: {shapes}.")
     score, value = returned
     SoftmaxAttention(score, value)  # refuses NaN and infinity
-    return torch.stack([score[:d, :d], score[:d, d:], value[:d, :d], value[d:, :d]])
+    return torch.stack([score[d:, d:], score[d:, :d], value[d:, d:], value[:d, d:]])
 
 
 def _filled(d: int, score: dict, value: dict) -> tuple[Tensor, Tensor]:
-    """Two matrices from multiples of I in their blocks, {(row, column): multiple}, 0 = context block, 1 = state."""
+    """Two matrices from multiples of I in their blocks, {(row, column): multiple}, 0 = context block, 1 = state.
+
+    Rows and columns of the matrices have the state block first.
+    """
     both = []
     for blocks in (score, value):
         matrix = torch.zeros(2, d, 2, d)
         for (row, column), multiple in blocks.items():
-            matrix[row, :, column] = multiple * torch.eye(d)
+            matrix[1 - row, :, 1 - column] = multiple * torch.eye(d)
         both.append(matrix.reshape(2 * d, 2 * d))
     return both[0], both[1]
+
+
+def _layout_of_the_chapter(d, step):
+    return _filled(d, {(1, 0): -1}, {(0, 1): step})
 
 
 def _score_transposed(d, step):
@@ -245,10 +253,6 @@ def _diagonal_score(d, step):
     return _filled(d, {(0, 0): -1, (1, 1): -1}, {(1, 0): step})
 
 
-def _swapped(d, step):
-    return two_matrices_solution(d, step)[::-1]
-
-
 _QUERY_IN_THE_SCORE = (
     "The context block of the state token takes part in your scores. It holds the query: the answer to one query would "
     "change what is learnt from the context."
@@ -256,7 +260,7 @@ _QUERY_IN_THE_SCORE = (
 _DIVIDED = "You divided the scores. Our attention does not scale them, so there is nothing to make up for."
 
 two_matrices = Exercise(
-    title="The two matrices",
+    title="The two matrices, in another layout",
     difficulty=2,
     importance=3,
     minutes=10,
@@ -265,6 +269,11 @@ two_matrices = Exercise(
     cases=[(2, 0.7), (3, 1.6), (1, 0.25)],
     measure=_blocks,
     mistakes={
+        "the layout of the chapter": (
+            _layout_of_the_chapter,
+            "Your head writes nothing. Are these the chapter's matrices? Here tokens have the state block first: "
+            "which rows of the score matrix does a context token meet now? Or did you return the value matrix first?",
+        ),
         "score transposed": (
             _score_transposed,
             "All your scores are equal. Rows of the score matrix meet the key, columns the query: which block of a "
@@ -304,9 +313,8 @@ two_matrices = Exercise(
             _diagonal_score,
             "Your scores compare like with like, the query with the keys. " + _QUERY_IN_THE_SCORE,
         ),
-        "swapped": (_swapped, "Your head writes nothing at all. Did you return the score matrix first?"),
     },
-    first_hint="Each matrix is zero but for one d x d block, a multiple of the identity.",
+    first_hint="Which block of a context token must meet which block of the state token? Where is what is read to go?",
     praise="Two blocks out of eight, both multiples of the identity: that is the whole construction.",
 )
 

@@ -83,10 +83,10 @@ def _half_planes(ax: Axes, w: np.ndarray) -> None:
 
 
 @styled
-def error_by_examples(ks: Sequence[int], errors: Mapping[str, Mapping[str, Interval]]) -> tuple[Figure, str]:
+def error_by_examples(counts: Sequence[int], errors: Mapping[str, Mapping[str, Interval]]) -> tuple[Figure, str]:
     """Return the error on new points against the number of examples: a panel a task, a line a method.
 
-    errors: task -> method ("layer", "logistic", "svm") -> interval of error rates, one for each number in ``ks``.
+    errors: task -> method ("layer", "logistic", "svm") -> interval of error rates, one for each number in ``counts``.
     """
     rows = -(-len(errors) // 2)
     fig, axes = canvas(rows, 2, height=0.5 + 1.75 * rows)
@@ -97,22 +97,22 @@ def error_by_examples(ks: Sequence[int], errors: Mapping[str, Mapping[str, Inter
             name, marker = METHODS[method]
             mean, low, high = (100 * part.numpy() for part in interval)
             front = 3 if method == "layer" else 2
-            ax.fill_between(ks, low, high, color=COLORS[method], alpha=0.12, lw=0)
-            ax.plot(ks, mean, color=COLORS[method], marker=marker, ms=4, lw=1.5, label=name, zorder=front)
+            ax.fill_between(counts, low, high, color=COLORS[method], alpha=0.12, lw=0)
+            ax.plot(counts, mean, color=COLORS[method], marker=marker, ms=4, lw=1.5, label=name, zorder=front)
             told.append(f"{task}, {name}: " + ", ".join(f"{value:.1f}" for value in mean))
         ax.set_xscale("log", base=2)
-        ax.set(title=task, xticks=ks, xticklabels=ks, ylim=(0, 1.05 * top))
+        ax.set(title=task, xticks=counts, xticklabels=counts, ylim=(0, 1.05 * top))
         ax.grid(axis="y")
         last = index >= len(errors) - 2
         ax.tick_params(labelbottom=last)
         if last:
-            ax.set_xlabel("examples in the prompt, k")
+            ax.set_xlabel("examples in the prompt, $n$")
         if index % 2 == 0:
             ax.set_ylabel("error, %")
     for ax in axes.flat[len(errors) :]:
         ax.set_axis_off()
     fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, columnspacing=1.2)
-    alt = f"Error on new points, in percent, with {', '.join(map(str, ks))} examples in the prompt. "
+    alt = f"Error on new points, in percent, with {', '.join(map(str, counts))} examples in the prompt. "
     return fig, alt + "; ".join(told) + "."
 
 

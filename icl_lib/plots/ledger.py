@@ -28,7 +28,7 @@ def tightness_map(rows: Sequence[Row]) -> tuple[Figure, str]:
     rows = [row for row in rows if row.theorem in bounds]
     theorems = list(dict.fromkeys(row.theorem for row in rows))
     families = list(dict.fromkeys(row.family for row in rows))
-    fig, axes = canvas(2, 1, height=0.62 * len(theorems) + 1.7)
+    fig, axes = canvas(2, 1, height=0.5 * len(theorems) + 1.9)
     fig.get_layout_engine().set(hspace=0.05)
     for ax, field, title in zip(axes[:, 0], ("max_tightness", "median_tightness"), ("largest", "median"), strict=True):
         for row in rows:

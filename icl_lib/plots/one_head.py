@@ -15,8 +15,8 @@ from ..attention import SoftmaxAttention
 from ..losses import exponential_weights, log_mean_exp
 from .base import COLORS, INK, canvas, styled
 
-EXACT = 1e-17
-"""Where a difference of exactly 0 is drawn on a logarithmic axis: below one rounding error."""
+EXACT = 1e-20
+"""Where a difference of exactly 0 is drawn on a logarithmic axis: far below one rounding error."""
 
 
 def _arrow(ax: Axes, start: Tensor, end: Tensor, color: str, width: float, alpha: float = 1.0, zorder: int = 3) -> None:
@@ -56,7 +56,8 @@ def head_and_step(z: Float[Tensor, "1 n 2"], w: Float[Tensor, "1 2"], step: floa
     for i, (point, weight) in enumerate(zip(z[0].tolist(), q.tolist(), strict=True)):
         away = 1 if point[1] >= 0 else -1  # labels above the upper tokens, below the lower ones
         gap = 6 + 12 * weight**0.5
-        where = {"xytext": (0, away * gap), "textcoords": "offset points", "va": "bottom" if away > 0 else "top"}
+        aside = 9 if point[0] >= 0 else -9  # and to the sides, so that neighbours keep apart
+        where = {"xytext": (aside, away * gap), "textcoords": "offset points", "va": "bottom" if away > 0 else "top"}
         left.annotate(f"$z_{i + 1}$: {weight:.2f}", point, ha="center", **where)
     _arrow(left, torch.zeros(2), read, COLORS["layer"], 3)
     left.set_title("the head reads tokens")
@@ -69,7 +70,7 @@ def head_and_step(z: Float[Tensor, "1 n 2"], w: Float[Tensor, "1 2"], step: floa
     height = log_mean_exp(grid[:, None], z)[:, 0].reshape(61, 61)
     lines = right.contour(sides[0], sides[1], height.T, 8, colors=INK, linewidths=0.8, alpha=0.7)
     right.clabel(lines, lines.levels[::2], fmt="%.1f", fontsize=8)
-    _arrow(right, w[0], w[0] + descent, INK, 7, alpha=0.55)
+    _arrow(right, w[0], w[0] + descent, INK, 12, alpha=0.55)
     _arrow(right, w[0], w[0] + read, COLORS["layer"], 3)
     right.plot(*w[0], "o", color=INK, ms=5)
     right.annotate("$w$", w[0].tolist(), xytext=(-6, -13), textcoords="offset points", ha="center")
@@ -135,7 +136,7 @@ def head_matrices(tokens: Float[Tensor, "N 2d"], layer: SoftmaxAttention) -> tup
 def layer_error(largest_margin: Float[Tensor, " S"], error: Float[Tensor, " S"]) -> tuple[Figure, str]:
     """Relative difference between the head and automatic differentiation, one dot a random layer, over its margins."""
     fig, ((ax,),) = canvas(height=2.7)
-    exact = error < EXACT
+    exact = error == 0
     ax.plot(largest_margin[~exact], error[~exact], "o", ms=3.5, color=COLORS["layer"], alpha=0.7, mew=0)
     ax.plot(largest_margin[exact], torch.full_like(error[exact], EXACT), "|", ms=6, color=COLORS["layer"], alpha=0.5)
     m = torch.logspace(-2, 3, 50, dtype=torch.float64)
@@ -144,9 +145,9 @@ def layer_error(largest_margin: Float[Tensor, " S"], error: Float[Tensor, " S"])
     ax.text(6.0, 60 * unit, r"machine epsilon $\times$ (1 + margin)", va="bottom", ha="right")
     ax.axhline(1e-12, color=COLORS["sink"], lw=1.2, ls=":")
     ax.text(1.2e-2, 1.3e-12, "asserted", va="bottom")
-    ax.text(1.2e-2, EXACT / 1.7, "equal to the last bit", va="top", fontsize=9)
+    ax.text(1.2e-2, EXACT / 2, "equal to the last bit", va="top", fontsize=9)
     ax.set(xscale="log", yscale="log", xlabel="largest margin in the prompt, max |⟨w, z⟩|", ylabel="relative error")
-    ax.set(xlim=(8e-3, 1.3e3), ylim=(EXACT / 10, 1e-11))
+    ax.set(xlim=(8e-3, 1.3e3), ylim=(EXACT / 30, 1e-11))
     under = int((error <= unit * (1 + largest_margin)).sum())
     alt = (
         f"Scatter of {len(error)} random layers. The largest relative error between the head and automatic "
@@ -193,20 +194,22 @@ def sigmoid_gap(smallest_margin: Float[Tensor, " S"], gap: Float[Tensor, " S"]) 
     """Distance between sigmoid weights, normalised, and softmax weights, over the smallest margin, with the bounds."""
     fig, ((ax,),) = canvas(height=2.9)
     ax.plot(smallest_margin, gap, ".", ms=4, color=COLORS["logistic"], alpha=0.7, mew=0, rasterized=True)
-    m = torch.linspace(-6, 10, 200, dtype=torch.float64)
+    first, last = float(smallest_margin.min().floor()), float(smallest_margin.max().ceil())
+    m = torch.linspace(first, last, 200, dtype=torch.float64)
     root = torch.sqrt(1 + torch.exp(-m))
     sharp = 2 * (root - 1) / (root + 1)
     ax.plot(m, sharp, "--", color=INK, lw=1.4)
     ax.plot(m, torch.exp(-m) / 2, ":", color=INK, lw=1.4)
-    ax.plot([-6, 10], [0.5, 0.5], lw=0.8, color=INK, alpha=0.5)
-    ax.annotate("1/2: refuted above", (10, 0.5), xytext=(0, 3), textcoords="offset points", ha="right")
-    ax.annotate(r"$e^{-\min m}/2$", (-1.0, np.e / 2), xytext=(10, 6), textcoords="offset points")
-    ax.annotate("largest possible", (5.0, float(np.exp(-5) / 2)), xytext=(6, 4), textcoords="offset points")
-    ax.set(yscale="log", xlim=(-6, 10), ylim=(1e-5, 6), xlabel="smallest margin in the prompt", ylabel=r"$\|p-q\|_1$")
+    ax.plot([first, last], [0.5, 0.5], lw=0.8, color=INK, alpha=0.5)
+    ax.annotate("1/2", (last, 0.5), xytext=(0, 3), textcoords="offset points", ha="right")
+    ax.annotate(r"$\epsilon/2$", (-1.5, float(np.exp(1.5) / 2)), xytext=(10, 2), textcoords="offset points")
+    ax.annotate("first bound", (5.0, float(np.exp(-5) / 2)), xytext=(6, 4), textcoords="offset points")
+    ax.set(yscale="log", xlim=(first, last), ylim=(float(gap.min()) / 2, 6))
+    ax.set(xlabel=r"smallest margin in the prompt, $\min_i m_i$", ylabel=r"$\|p-q\|_1$")
     above = float((gap > 0.5).double().mean())
     alt = (
         f"Scatter of {len(gap)} random classifiers and prompts: the distance between normalised sigmoid weights and "
-        "softmax weights over the smallest margin, on a logarithmic axis. All points lie under the sharp bound, which "
+        "softmax weights over the smallest margin, on a logarithmic axis. All points lie under the bound, which "
         "tends to 2 for very negative margins and falls as exp(-margin)/2 for positive ones. "
         f"{above:.0%} of the points exceed 1/2, all of them at negative margins."
     )
@@ -221,22 +224,23 @@ def rounding_drift(panels: Mapping[str, Mapping[str, Float[Tensor, " T+1"]]]) ->
     for ax, (title, lines) in zip(axes, panels.items(), strict=True):
         for shade, (label, path) in zip(np.linspace(0.55, 1.0, len(lines)), lines.items(), strict=True):
             T = len(path) - 1
-            ax.plot(range(1, T + 1), path[1:].clamp_min(EXACT), color=COLORS["layer"], alpha=float(shade), lw=1.6)
-            grows = float(path[-1]) > 1e-6
-            if grows:  # labelled on its way up: the largest step on the left, others on the right
-                at, side = int((path > 1e-6).nonzero()[0]), "right" if label == list(lines)[-1] else "left"
-                ax.annotate(label, (at * (0.9 if side == "right" else 1.25), 1e-6), ha=side, va="center")
+            ax.plot(range(1, T + 1), path[1:].clamp_min(1e-17), color=COLORS["layer"], alpha=float(shade), lw=1.6)
+            if float(path[-1]) < 1e-6:
+                y, side = 1e-16, "center"
+            elif label == list(lines)[-1]:  # the largest step is labelled above its line, others below
+                y, side = 3 * float(path[-1]), "bottom"
             else:
-                ax.annotate(label, (T, 1e-16), xytext=(-4, 0), textcoords="offset points", ha="right", va="center")
+                y, side = float(path[-1]) / 30, "top"
+            ax.annotate(label, (T, y), xytext=(-4, 0), textcoords="offset points", ha="right", va=side)
             told.append(f"{title}, {label}: {float(path[-1]):.0e}")
-        ax.plot([1, T], [unit, unit * T], "--", color=INK, lw=1.2)
-        ax.set(xscale="log", yscale="log", xlim=(1, T), ylim=(EXACT, 1e4), xlabel="loops", title=title)
+        ax.plot(range(1, T + 1), unit * np.arange(1, T + 1), "--", color=INK, lw=1.2)
+        ax.set(yscale="log", xlim=(0, T), ylim=(1e-17, 1e4), xlabel="loops", title=title)
     axes[0].set_ylabel(r"$\|w_t - w'_t\|$, worst of the prompts")
     for ax in axes[1:]:
         ax.tick_params(labelleft=False)
     alt = (
-        f"Distance between two correct computations of the same path over {T} loops, on logarithmic axes, after the "
-        f"last loop. {'; '.join(told)}. Small steps stay near one rounding error a loop (dashed); large ones grow "
-        "exponentially, then level off at the size of a step."
+        f"Distance between two correct computations of the same path over {T} loops, on a logarithmic axis, after the "
+        f"last loop. {'; '.join(told)}. Small steps stay within a few rounding errors a loop (dashed: one); large ones "
+        "grow exponentially, then level off at the size of a step."
     )
     return fig, alt

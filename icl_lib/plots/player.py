@@ -59,7 +59,7 @@ def block_player(run: TrainingRun, name: str = "icl-player") -> str:
     ``name``: the fragment's id, unique on its page.
     Blue entries are positive, orange ones negative, the fainter the nearer to 0; hatched blocks cannot be learnt.
     """
-    d, frames = run.layer.d, []
+    d, frames, ink = run.layer.d, [], f"var(--icl-ink, {INK})"
     distance = [*worst_distance(run).tolist(), run.final_distance]
     for step, pair in run.snapshots.items():
         said = f"step {step}: distance to the construction {distance[step]:.1e}"
@@ -81,17 +81,17 @@ def block_player(run: TrainingRun, name: str = "icl-player") -> str:
             cells.append(f'<rect x="{x}" y="{y}" width="{d * CELL}" height="{d * CELL}" fill="url(#{name}-h)"/>')
         cells.append(
             f'<path d="M{left} 20h{size}v{size}h-{size}zM{left} {20 + size // 2}h{size}M{left + size // 2} 20v{size}" '
-            f'fill="none" stroke="{INK}"/>'
+            f'fill="none" style="stroke:{ink}"/>'
         )
         title = ("score matrix", "value matrix")[which]
-        cells.append(f'<text x="{left}" y="13" font-size="13" fill="{INK}">{title}</text>')
+        cells.append(f'<text x="{left}" y="13" font-size="13" style="fill:{ink}">{title}</text>')
     width, height = 2 * size + 3 * CELL + 1, 21 + size
     svg = (
         f'<svg role="img" aria-label="{escape(frames[-1]["say"])}" viewBox="-1 0 {width + 1} {height}" '
         f'style="width:100%;max-width:{2 * width}px;height:auto">'
         f'<defs><pattern id="{name}-h" width="6" height="6" patternUnits="userSpaceOnUse">'
         f'<rect width="6" height="6" fill="{INK}" fill-opacity="0.3"/>'
-        f'<path d="M0 6L6 0" stroke="{INK}"/></pattern></defs>{"".join(cells)}</svg>'
+        f'<path d="M0 6L6 0" style="stroke:{ink}"/></pattern></defs>{"".join(cells)}</svg>'
     )
     controls = (
         '<div hidden><button type="button" style="width:5em">Play</button> '

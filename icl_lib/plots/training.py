@@ -17,7 +17,7 @@ from ..seed_bands import Band, worst_distance
 from ..training import TrainingRun
 from .base import COLORS, INK, canvas, label_line, styled
 
-BLIND = {"score": ((0, 0), (0, 1), (1, 1)), "value": ((0, 1), (1, 1))}
+BLIND = {"score": ((0, 0), (0, 1), (1, 1)), "value": ((1, 0), (1, 1))}
 """The (column, row) of the d x d blocks that no prompt's output depends on."""
 
 FADE = LinearSegmentedColormap.from_list("clear_to_ink", [to_rgba(INK, 0.0), to_rgba(INK, 0.75)])
@@ -34,7 +34,7 @@ def _signed(matrix: Tensor) -> np.ndarray:
 
 @styled
 def block_history(run: TrainingRun, steps: Sequence[int]) -> tuple[Figure, str]:
-    """Return the score and the value matrix at ``steps``, snapshots of the run; blocks that nothing teaches hatched."""
+    """Return the score and the value matrix at ``steps``, snapshots of the run; untaught blocks are grey."""
     shots, d = {step: run.snapshots[step] for step in steps}, run.layer.d
     fig, axes = canvas(2, len(shots), height=2.6)
     for column, (step, pair) in enumerate(shots.items()):
@@ -43,7 +43,7 @@ def block_history(run: TrainingRun, steps: Sequence[int]) -> tuple[Figure, str]:
         ):
             ax.imshow(_signed(matrix), interpolation="nearest", extent=(0, 2 * d, 2 * d, 0))
             for x, y in BLIND[name]:
-                ax.add_patch(Rectangle((x * d, y * d), d, d, fc=(*to_rgb(INK), 0.3), ec=INK, hatch="////", lw=0))
+                ax.add_patch(Rectangle((x * d, y * d), d, d, fc=INK, alpha=0.45, lw=0))
             ax.axhline(d, color=INK, lw=0.5), ax.axvline(d, color=INK, lw=0.5)
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set(visible=True, lw=0.5)
@@ -56,7 +56,7 @@ def block_history(run: TrainingRun, steps: Sequence[int]) -> tuple[Figure, str]:
         f"Score and value matrix at steps {', '.join(map(str, shots))}. At step {next(iter(shots))} all entries are "
         f"small, the largest {float(first.abs().max()):.2f}. At step {last_step} the score matrix has {ends[0]:.2f} on "
         f"the diagonal of its context-key, state-query block, the value matrix {ends[1]:.2f} on the diagonal of its "
-        "context-to-state block, and what else can be learnt is blank. Hatched: the three other blocks of the score "
+        "context-to-state block, and what else can be learnt is blank. Grey: the three other blocks of the score "
         "matrix and the right half of the value matrix."
     )
     return fig, alt
@@ -113,8 +113,8 @@ def landscape(
     ends = [float(np.abs(p[:, -1] - 1).max()) for group in paths.values() for p in group]
     alt = (
         f"Maps of the one-step loss, darkest where it is least, in a valley that falls from large a at small b to "
-        f"small a at large b. {len(ends)} paths of gradient flow run into the valley and along it to the star at a = b = 1; "
-        f"{sum(e < 0.05 for e in ends)} of them have arrived."
+        f"small a at large b. {len(ends)} paths of gradient flow run into the valley and along it to the star at "
+        f"a = b = 1; {sum(e < 0.05 for e in ends)} of them have arrived."
     )
     return fig, alt
 
@@ -131,7 +131,7 @@ def valley(b: Float[Tensor, " K"], floors: Mapping[str, Float[Tensor, " K"]]) ->
             f"{name}: {float(floor[0]):.2f} at b = {float(b[0]):.0f}, a ridge of {float(floor[ridge]):.2f} at "
             f"b = {float(b[ridge]):.1f}, {float(floor.min()):.2f} at b = 1, {float(floor[-1]):.2f} at the right end"
         )
-    ax.set_xscale("symlog", linthresh=1.0)
+    ax.set_xscale("asinh", linear_width=1.0)
     ax.axvline(1, color=INK, lw=0.8, ls=":")
     ax.set(xlabel="$b$ (score matrix $-bI$)", ylabel="least loss over $a$", ylim=(0, None))
     ax.set_xticks([-30, -10, -1, 0, 1, 10, 30], ["-30", "-10", "-1", "0", "1", "10", "30"])
@@ -151,7 +151,7 @@ def linear_rates(runs: Mapping[float, TrainingRun], rates: Mapping[float, float]
         start = 60
         t = torch.arange(start, len(distance), dtype=torch.float64)
         dashed = 2.5 * distance[start] * rates[share] ** (t - start)
-        keep = (dashed < 5) & (dashed > 1e-15)
+        keep = (dashed > 1e-15) & (rates[share] < 1)
         ax.plot(t[keep], dashed[keep], color=INK, ls="--", lw=1)
         told.append(f"at {share:g} of the edge the last distance is {float(distance[-1]):.0e}")
     ax.set(yscale="log", ylim=(1e-16, 6), xlabel="step of full-batch descent", ylabel="distance to the construction")
@@ -181,7 +181,7 @@ def noisy_edge(
     ax.set(xscale="log", xlabel="prompts a step", ylabel="learning rate / edge", ylim=(0, 1.3))
     ax.set_xticks(batches, [str(m) for m in batches])
     ax.xaxis.set_minor_formatter(NullFormatter())
-    ax.legend(fontsize=9, loc="lower right")
+    ax.legend(fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     below = [ok for m, share, ok in tried if share < limits[batches.index(m)]]
     alt = (
         f"The mean-square limit rises from {limits[0]:.2f} of the full-batch edge with {batches[0]} prompt a step to "
@@ -195,11 +195,12 @@ def noisy_edge(
 def optimisers(runs: Mapping[str, TrainingRun], colors: Mapping[str, str]) -> tuple[Figure, str]:
     """Return distances to the construction over the steps, one line an optimiser, labelled at its end."""
     fig, axes = canvas(height=3.0)
-    ax, told = axes[0, 0], []
-    for name, run in runs.items():
+    ax, told, height = axes[0, 0], [], 0.0
+    for name, run in sorted(runs.items(), key=lambda item: float(worst_distance(item[1])[-1])):
         distance = worst_distance(run).clamp_min(1e-16)
         ax.plot(distance, color=colors[name], lw=1.5)
-        label_line(ax, len(distance), float(distance[-5:].median()), name, colors[name])
+        height = max(float(distance[-5:].median()), 12 * height)  # labels keep clear of one another
+        label_line(ax, len(distance), height, name, colors[name])
         told.append(f"{name} {float(distance[-1]):.0e}")
     ax.set(yscale="log", xlim=(0, 1.3 * len(distance)), ylim=(3e-17, 6))
     ax.set(xlabel="step of the optimiser", ylabel="distance to the construction")
@@ -230,19 +231,21 @@ def one_direction(paths: Mapping[str, Float[Tensor, "T d"]], steps: Sequence[int
 
 @styled
 def seed_band(bands: Mapping[str, Band], yours: Mapping[str, Sequence[float]]) -> tuple[Figure, str]:
-    """Return the shipped band (median, central 90 percent) of each setting with a reader's curve, log10, drawn in."""
+    """Return a reader's curve of log10 distances on the shipped band, both divided by the shipped median."""
     fig, axes = canvas(1, len(bands), height=2.9)
     told = []
     for ax, (title, band) in zip(axes[0], bands.items(), strict=True):
-        ax.fill_between(band.steps, band.low, band.high, color=COLORS["layer"], alpha=0.35, lw=0)
-        ax.plot(band.steps, band.median, color=COLORS["layer"], lw=1)
-        ax.plot(band.steps, yours[title], "o", color=INK, ms=3.5)
+        low, high, mine = (
+            10 ** (v - band.median) for v in (band.low, band.high, torch.tensor(yours[title], dtype=torch.float64))
+        )
+        ax.fill_between(band.steps, low, high, color=COLORS["layer"], alpha=0.35, lw=0)
+        ax.axhline(1, color=COLORS["layer"], lw=1)
+        ax.plot(band.steps, mine, "o", color=INK, ms=3.5)
         inside = band.inside(yours[title])
         told.append(f"{title}: {inside} of {len(band.steps)} points inside the band of {len(band.curves)} seeds")
-        ax.set(title=f"{title}, {len(band.curves)} seeds", xlabel="step of the optimiser", ylim=(-17.5, 1))
-        ax.set_yticks([0, -4, -8, -12, -16], [rf"$10^{{{k}}}$" for k in (0, -4, -8, -12, -16)])
-    axes[0, 0].set_ylabel("distance")
-    for ax in axes[0, 1:]:
-        ax.yaxis.set_major_formatter(NullFormatter())
-    alt = f"The shipped band is a thin falling ribbon, and the new run lies as dots on it. {'; '.join(told)}."
+        ax.set(title=f"{title}, {len(band.curves)} seeds", xlabel="step of the optimiser")
+        widest = max(float(high.max() / low.min()), 1.0)
+        told.append(f"there the band spans a factor of {widest:.1f} at most")
+    axes[0, 0].set_ylabel("distance / shipped median")
+    alt = f"The shipped band is a ribbon around 1, and the new run lies as dots on it. {'; '.join(told)}."
     return fig, alt

@@ -80,19 +80,19 @@ def _layer_by_autograd(tokens, step):
 
 def _matrices_in_numpy(d, step):
     zero, one = np.zeros((d, d)), np.eye(d)
-    return np.block([[zero, -one], [zero, zero]]), np.block([[zero, zero], [step * one, zero]])
+    return np.block([[zero, zero], [-one, zero]]), np.block([[zero, step * one], [zero, zero]])
 
 
 def _matrices_with_loops(d, step):
     score, value = ([[0.0] * (2 * d) for _ in range(2 * d)] for _ in range(2))
     for k in range(d):
-        score[k][d + k], value[d + k][k] = -1, step
+        score[d + k][k], value[k][d + k] = -1, step
     return score, value
 
 
 def _matrices_with_idle_blocks_filled(d, step):
     score, value = ch04.two_matrices.solution(d, step)
-    score[d:], value[:, d:] = 7.0, -3.0  # they meet only zeros: the layer is the same
+    score[:d], value[:, :d] = 7.0, -3.0  # they meet only zeros: the layer is the same
     return score, value
 
 
@@ -114,6 +114,12 @@ def test_other_right_layers_pass(answer):
 )
 def test_other_right_matrices_pass(answer):
     assert ch04.two_matrices.check(answer)
+
+
+def test_a_value_matrix_returned_first_is_asked_about():
+    verdict = ch04.two_matrices.check(lambda d, step: ch04.two_matrices.solution(d, step)[::-1])
+    assert not verdict
+    assert "value matrix first" in verdict.message
 
 
 @pytest.mark.parametrize("answer", [_counter_in_numpy, _counter_as_lists])

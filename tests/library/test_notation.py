@@ -1,11 +1,14 @@
 """The notation page says what the library does: every entry of its tables is evaluated and its shape compared."""
 
+import math
 import re
 from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
+
+import icl_lib as icl
 
 PAGE = Path(__file__).resolve().parents[2] / "book" / "notation.md"
 TEXT = PAGE.read_text(encoding="utf8")
@@ -51,7 +54,7 @@ def test_the_page_has_its_tables():
 def test_sizes_differ_so_that_no_axis_passes_for_another():
     names = sample()
     B, n, d, queries, T = (names[key] for key in ("B", "n", "d", "queries", "T"))
-    sizes = [B, n, d, queries, T, n + 1, T + 1, d + 1, 2 * d]
+    sizes = [B, n, d, queries, T, n + 1, T + 1, d + 1, 2 * d, 3 * d]
     assert len(set(sizes)) == len(sizes), sizes
 
 
@@ -75,6 +78,19 @@ def test_values_that_the_page_states():
     torch.testing.assert_close(combined, best.margin[:, None] * best.direction, rtol=1e-5, atol=1e-8)
     assert torch.equal(layer.score[:d, d:], -torch.eye(d, dtype=torch.float64))
     assert torch.equal(layer.value[d:, :d], names["step"] * torch.eye(d, dtype=torch.float64))
+    w, q, margins = names["w"], names["q"], icl.margins(names["w"], prompts.z)
+    value = {row[0]: eval(row[2].strip("`"), dict(names)) for row in ROWS}
+    torch.testing.assert_close(value["$g$"], torch.einsum("bn,bnd->bd", q, prompts.z))
+    torch.testing.assert_close(value[r"$\psi$"], value["$S$"].log())
+    torch.testing.assert_close(value[r"$\psi$"], value[r"$\phi$"] + math.log(names["n"]))
+    gap = (value["$p$"] - q).abs().sum(-1)
+    assert (gap <= value[r"$\epsilon$, $\varepsilon$"] / 2).all()
+    entropy_gap = value["$H(q)$"] - value[r"$H_\infty(q)$"]
+    torch.testing.assert_close((w * value["$g$"]).sum(-1) - margins.amin(-1), entropy_gap)
+    assert (value[r"$\mathrm{KL}(q^* \,\Vert\, q)$"] >= 0).all()
+    assert ((value[r"$w_\perp$"] * prompts.w_star).sum(-1).abs() < 1e-12).all()
+    moved = w - names["step"] * icl.logistic_loss_grad(w, prompts.z)
+    torch.testing.assert_close(names["pair"](names["slotted"])[:, 0, d : 2 * d], moved)
     torch.testing.assert_close(names["instance"].relative_step, names["instance"].step * prompts.radius**2)
 
 

@@ -48,13 +48,14 @@ def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path, optimizer, decay, dtyp
     assert torch.equal(g.get_state(), end.get_state())
 
 
-def test_a_notebook_s_cell_can_simply_be_run_again(tmp_path):
+@pytest.mark.parametrize("optimizer", icl.OPTIMIZERS)
+def test_a_notebook_s_cell_can_simply_be_run_again(tmp_path, optimizer):
     """The same layer, half trained, and the same generator, advanced: the file knows better."""
-    layer, g, teacher = start(), seeded(1), Interrupted(7)
+    layer, teacher = start(), Interrupted(7)
+    same = {"teacher": teacher, "generator": seeded(1), "optimizer": optimizer, "checkpoint": tmp_path / "run"}
     with pytest.raises(KeyboardInterrupt):
-        train(layer, teacher=teacher, generator=g, checkpoint=tmp_path / "run")
-    again = train(layer, teacher=teacher, generator=g, checkpoint=tmp_path / "run")
-    assert_same_run(again, train(teacher=Interrupted()))
+        train(layer, **same)
+    assert_same_run(train(layer, **same), train(teacher=Interrupted(), optimizer=optimizer))
 
 
 @pytest.mark.parametrize("every", [1, 5, 12, 100])
@@ -242,8 +243,7 @@ def test_a_diverging_run_diverges_the_same_way_when_resumed(tmp_path):
     assert whole.diverged
     cut = train(**settings, checkpoint=tmp_path / "run")
     assert_same_run(cut, whole)
-    progress = checkpoints.load(tmp_path / "run")[1]["progress"]
-    assert progress["done"] == len(whole.loss) - 1
+    assert checkpoints.load(tmp_path / "run")[1]["progress"]["done"] == len(whole.loss) - 1
     assert_same_run(train(**settings, checkpoint=tmp_path / "run"), whole)
 
 

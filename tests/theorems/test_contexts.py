@@ -56,6 +56,12 @@ def test_families_are_what_they_are_called():
         n = context.z.shape[1]
         assert ((context.z @ context.z.mT - torch.eye(n).double()).abs() < 1e-12).all()
         assert ((context.margin - n**-0.5).abs() < 1e-12).all()
+    for context in draws("one against many"):
+        first, copies = context.z[:, :1], context.z[:, 1:]
+        assert 30 <= copies.shape[1] <= 510
+        assert torch.equal(copies, copies[:, :1].expand_as(copies))
+        assert ((first * copies).sum(-1).abs() < 1e-12).all()
+        assert (first.norm(dim=-1) > copies.norm(dim=-1)).all()
     tiny = torch.cat([context.margin / context.radius for context in draws("tiny margin")])
     assert (tiny < 1e-4).any()
     assert (tiny > 1e-9).all()
