@@ -55,6 +55,17 @@ def test_a_stack_applies_its_layers_in_order():
     assert_same(path[3] - path[2], S / (1 + S) * (icl.ngd(p.z, 0.25, 1, path[2])[-1] - path[2]), rtol=1e-11)
 
 
+def test_attention_is_that_of_each_layer_in_turn():
+    p = icl.LinearTask(3).sample(4, 6, generator=seeded(), dtype=torch.float64).normalized()
+    plain = icl.ngd_layer(3, 1.0)
+    layers = [plain, icl.SoftmaxAttention(3 * plain.score, plain.value), icl.sink_layer(3, 1.0)]
+    path, maps = icl.Stacked(layers).iterates(p), icl.Stacked(layers).attention(p)
+    assert_same(maps[0], icl.exponential_weights(path[0], p.z))
+    assert_same(maps[1], icl.exponential_weights(3 * path[1], p.z))
+    e = torch.exp(-icl.margins(path[2], p.z))
+    assert_same(maps[2], e / (1 + e.sum(-1, keepdim=True)))
+
+
 def test_decaying_steps_are_an_untied_stack():
     p = icl.LinearTask(3).sample(4, 6, generator=seeded(), dtype=torch.float64).normalized()
     stack = icl.Stacked([icl.ngd_layer(3, (t + 1) ** -0.5) for t in range(20)])

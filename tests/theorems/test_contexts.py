@@ -107,3 +107,11 @@ def test_a_forged_certificate_is_refused(forge, scale):
     context = Separable.of(icl.LinearTask(3, margin=0.3).sample(3, 7, generator=seeded(), dtype=torch.float64).z)
     with pytest.raises(icl.BadInput, match=r"margin: got .*, expected the max margin > 0"):
         forge(context.scaled(scale)).certify()
+
+
+def test_a_dual_that_is_right_but_for_its_signs_is_refused():
+    """Of two equal tokens one may have the weight 3/2 and the other -1/2: the sums are right, the proof is not."""
+    z = torch.ones(1, 2, 3, dtype=torch.float64)
+    context = replace(Separable.of(z), dual=torch.tensor([[1.5, -0.5]], dtype=torch.float64))
+    with pytest.raises(icl.BadInput, match="margin: got"):
+        context.certify()

@@ -40,7 +40,7 @@ def test_a_theorem_holds_on_instances_of_its_own_choice(theorem, seed):
 
 @theorems
 def test_instances_meet_the_assumptions(theorem):
-    largest = 0
+    largest, widest = 0, 0.0
     for seed in range(10):
         instance = theorem.instance(seeded(seed), 8)
         theorem.require(instance)
@@ -50,9 +50,11 @@ def test_instances_meet_the_assumptions(theorem):
         assert ((c < theorem.largest_step) | torch.tensor(not theorem.open_end)).all()
         assert (c <= theorem.largest_step).all()
         largest += int((c == theorem.largest_step).sum())
+        widest = max(widest, float(c.max()))
         torch.testing.assert_close(instance.step * instance.context.radius**2, c)
         assert instance.w.shape == instance.context.direction.shape
         assert instance.schedule.shape == (instance.steps, 8)
+    assert widest > 0.9 * theorem.largest_step
     assert (largest == 0) if theorem.open_end else (10 <= largest <= 45)  # about a third of 80
 
 
@@ -178,3 +180,15 @@ def test_bounds_are_as_tight_as_the_book_says(name, least):
     theorem = icl.THEOREMS[name]
     made = (theorem.instance(seeded(100 + s), 32, family) for family in FAMILIES for s in range(3))
     assert max(float(theorem.tightness(i).max()) for i in made) >= least
+
+
+@pytest.mark.parametrize("c", [0.1, 1.0, 1.9])
+def test_for_one_token_the_bounds_are_known_in_closed_form(c):
+    """n = 1: phi_T = -c T (R = gamma), against the bound -c (1 - c/2) T; for c <= 1 the others are equalities or 0."""
+    z = torch.tensor([[[3.0, 4.0]]], dtype=torch.float64)
+    expected = {"thm-descent": 1 - c / 2, "thm-separation": 1 - c / 2}
+    if c <= 1:
+        expected |= {"thm-attention-norm": 1.0, "thm-margin-rate": 0.0, "thm-support": 0.0, "thm-decaying": 0.0}
+    for name, ratio in expected.items():
+        theorem = icl.THEOREMS[name]
+        assert abs(float(theorem.tightness(theorem.given(z, c, steps=20))) - ratio) < 1e-10, name
