@@ -32,7 +32,7 @@ def norm_layer(d: int, step: float) -> NormedAttention:
 
     Every update has length ``step``. Source: Theorem "normalising by the gradient's length".
     """
-    return NormedAttention(*_matrices(d, 1.0), length=step)
+    return NormedAttention(*_matrices(d, 1.0), length=validate.positive("step", step))
 
 
 class LogisticBlock(nn.Module):

@@ -15,7 +15,8 @@ theorems = pytest.mark.parametrize("theorem", icl.THEOREMS.values(), ids=icl.THE
 families = pytest.mark.parametrize("family", FAMILIES)
 NAMES = {
     "thm-one-head", "thm-sink-loss", "thm-sink-ratio", "thm-scale", "thm-descent", "thm-separation", "thm-margin-rate",
-    "thm-attention-norm", "thm-support", "thm-direction", "thm-decaying", "thm-inverse-root",
+    "thm-attention-norm", "thm-support", "thm-direction", "thm-decaying", "thm-inverse-root", "thm-sigmoid-gap",
+    "thm-logistic-block", "thm-rms-norm", "thm-infinite-context", "thm-landscape",
 }  # fmt: skip
 
 
@@ -74,7 +75,7 @@ def test_a_theorem_says_what_it_is(theorem):
     assert theorem.id.startswith("thm-")
     assert theorem.text.count("$") % 2 == 0
     assert theorem.title
-    assert 0 < theorem.rounding <= 1e-12
+    assert 0 < theorem.rounding <= 1e-10  # the widest: two statements are held against numerical integration
 
 
 def test_the_theorems_of_the_book_are_all_here():
