@@ -99,3 +99,13 @@ def test_an_interval_of_constants_is_a_point_and_keeps_dtype_and_shape():
         assert part.dtype == torch.float32
         assert torch.equal(part, torch.full((2, 3), 0.25))
     assert icl.bootstrap_interval(torch.arange(4.0), generator=seeded()).mean.shape == ()
+
+
+def test_every_sample_may_be_drawn():
+    """One sample of four is 1, the others 0: each resample holds it 0, 1, 2, ... times, wherever it stands."""
+    for k in range(4):
+        samples = torch.zeros(4)
+        samples[k] = 1.0
+        interval = icl.bootstrap_interval(samples, generator=seeded(), level=0.9)
+        assert (float(interval.low), float(interval.mean)) == (0.0, 0.25)
+        assert 0.5 <= float(interval.high) <= 0.75

@@ -76,9 +76,11 @@ def test_nobody_elses_style_changes_ours():
 
 
 def test_our_style_changes_nobody_elses():
-    before, mode = dict(matplotlib.rcParams), matplotlib.get_backend()
-    svg()
-    assert dict(matplotlib.rcParams) == before
+    mode = matplotlib.get_backend()
+    with matplotlib.rc_context({"lines.linewidth": 9, "svg.hashsalt": "mine"}):
+        before = dict(matplotlib.rcParams)
+        svg()
+        assert dict(matplotlib.rcParams) == before
     assert matplotlib.get_backend() == mode
 
 
@@ -87,10 +89,11 @@ def test_a_figure_that_fails_leaves_the_style_alone_too():
     def broken():
         raise RuntimeError
 
-    before = dict(matplotlib.rcParams)
-    with pytest.raises(RuntimeError):
-        broken()
-    assert dict(matplotlib.rcParams) == before
+    with matplotlib.rc_context({"lines.linewidth": 9}):
+        before = dict(matplotlib.rcParams)
+        with pytest.raises(RuntimeError):
+            broken()
+        assert dict(matplotlib.rcParams) == before
 
 
 def test_a_figure_function_keeps_its_name_and_docstring():

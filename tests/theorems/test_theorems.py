@@ -193,3 +193,16 @@ def test_for_one_token_the_bounds_are_known_in_closed_form(c):
     for name, ratio in expected.items():
         theorem = icl.THEOREMS[name]
         assert abs(float(theorem.tightness(theorem.given(z, c, steps=20))) - ratio) < 1e-10, name
+
+
+def test_the_attention_norm_bound_is_as_tight_as_it_looks_without_gamma():
+    """At n = 1, and for orthogonal tokens, gamma^2 alone is attained; so also judge what the bound adds to it."""
+    theorem, most = icl.THEOREMS["thm-attention-norm"], 0.0
+    for family in ("duplicates", "collinear", "one dimension"):
+        for seed in range(10):
+            instance = theorem.instance(seeded(seed), 32, family)
+            if instance.context.z.shape[1] > 1:
+                smaller, larger, _ = theorem.sides(instance)
+                floor = (instance.context.margin / instance.context.radius) ** 2
+                most = max(most, float(((smaller - floor) / (larger - floor)).max()))
+    assert 0.3 < most <= 1
