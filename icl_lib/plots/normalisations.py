@@ -58,7 +58,7 @@ def roads(
         left.plot(*path[:, 0].T, label=name, **style)
         left.plot(*w, "o", color=COLORS[color], ms=9 - 2 * k if k < 3 else 5)
         wrong = int((margins(path[-1], prompts.z)[0] < 0).sum())
-        said.append(f"{name} at ({w[0]:.2f}, {w[1]:.2f}) with {wrong} points wrong")
+        said.append(f"{name} at ({w[0]:.2f}, {w[1]:.2f}) with {wrong} {'point' if wrong == 1 else 'points'} wrong")
     left.plot(0, 0, "+", color=INK, ms=7)
     left.legend(loc="best", handlelength=2.2, borderaxespad=0.1)
     left.set(title="paths of $w$ from 0", aspect="equal", adjustable="datalim")
@@ -129,7 +129,8 @@ def clocks(
     On the right each prompt's share is read off at common lengths, as far as three quarters of the prompts have come.
     """
     fig, ((left, right),) = canvas(1, 2, height=3.1)
-    said = []
+    said, along = [], []
+    shared = min(float(length[-1].quantile(0.25)) for _, _, length in runs.values())
     for name, (color, share, length) in runs.items():
         t = _sparse(len(share) - 1)
         mid = _band(left, t, share[t], color, DASHES[color])
@@ -138,7 +139,8 @@ def clocks(
         at = torch.searchsorted(length.T.contiguous(), common.expand(length.shape[1], -1).contiguous())
         reached = torch.gather(share.T, 1, at.clamp_max(len(length) - 1)).T.clone()
         reached[(at >= len(length)).T] = math.nan
-        _band(right, common, reached, color, DASHES[color])
+        road = _band(right, common, reached, color, DASHES[color])
+        along.append(f"{name} {float(road[common <= 1.0001 * shared][-1]):.2f}")
         said.append(f"{name} {float(mid[-1]):.2f} at length {float(length[-1].median()):.0f}")
     left.set(xscale="log", xlabel="layers", ylabel=r"margin / max margin $\gamma$", ylim=(floor, 1.05))
     right.set(xscale="log", xlabel=r"length of $w$", ylim=(floor, 1.05), yticklabels=[])
@@ -148,11 +150,11 @@ def clocks(
         ax.axhline(1, color=COLORS["svm"], ls=":", lw=1.5)
         ax.grid(True)
     lines = [line for line in left.get_lines() if len(line.get_xdata()) > 2]
-    right.legend(lines, list(runs), loc="upper left", bbox_to_anchor=(0, 0.95), handlelength=1.8)
+    right.legend(lines, list(runs), loc="lower right", handlelength=1.2, borderaxespad=0)
     alt = (
         "Share of the max margin, medians over prompts with the middle half shaded, on a log axis. Left against the "
-        f"layer; after {len(share) - 1} layers: {'; '.join(said)}. Right against the length of w, where the lines of "
-        "the different layers nearly coincide as far as each has come."
+        f"layer; after {len(share) - 1} layers: {'; '.join(said)}. Right against the length of w, as far as each has "
+        f"come; at length {shared:.0f}: {'; '.join(along)}."
     )
     return fig, alt
 

@@ -1,6 +1,6 @@
 """Theorems on neighbours of the layer: sigmoid weights, the logistic blocks, RMSNorm, and the infinite context.
 
-Chapters "One head, one step", "Depth is optimisation" and "Losses, sinks and normalisations".
+Chapters "One head, one step", "Depth is optimisation" and "Four layers, two roads".
 """
 
 from __future__ import annotations
