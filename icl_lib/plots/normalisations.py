@@ -150,7 +150,7 @@ def clocks(
         ax.axhline(1, color=COLORS["svm"], ls=":", lw=1.5)
         ax.grid(True)
     lines = [line for line in left.get_lines() if len(line.get_xdata()) > 2]
-    right.legend(lines, list(runs), loc="lower right", handlelength=1.2, borderaxespad=0)
+    right.legend(lines, list(runs), loc="lower right", handlelength=1.6, borderaxespad=0)
     alt = (
         "Share of the max margin, medians over prompts with the middle half shaded, on a log axis. Left against the "
         f"layer; after {len(share) - 1} layers: {'; '.join(said)}. Right against the length of w, as far as each has "
