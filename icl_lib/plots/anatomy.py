@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from jaxtyping import Float
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from .base import COLORS, INK, canvas, styled
+from .base import COLORS, INK, canvas, frame, styled
 
 
 def _hull(points: Float[Tensor, "N 2"]) -> np.ndarray:
@@ -32,18 +31,6 @@ def _hull(points: Float[Tensor, "N 2"]) -> np.ndarray:
         return kept
 
     return np.array(chain(rows) + chain(rows[::-1])[1:])
-
-
-def _bare(ax: Axes, points: Tensor, air: float = 0.35) -> None:
-    low, high = points.amin(0) - air, points.amax(0) + air
-    ax.set(
-        xlim=(float(low[0]), float(high[0])),
-        ylim=(float(low[1]), float(high[1])),
-        aspect="equal",
-    )
-    ax.set(xticks=[], yticks=[])
-    for side in ("left", "bottom"):
-        ax.spines[side].set_visible(False)
 
 
 @styled
@@ -78,7 +65,7 @@ def reading(
             (0, 0),
             arrowprops={"arrowstyle": "->", "color": INK, "lw": 1.3},
         )
-        _bare(ax, torch.cat([tokens, query[None]]))
+        frame(ax, torch.cat([tokens, query[None]]), air=0.35)
         ax.set_title(rf"$\tau = {temperature:g}$")
         said.append(f"at temperature {temperature:g} the largest weight is {float(weights.max()):.2f}")
     alt = (
@@ -227,7 +214,7 @@ def reach_of_a_head(
     for name, point in outside.items():
         ax.plot(*point, marker="X", ms=9, color=COLORS["sink"], ls="", zorder=3)
         ax.annotate(name, point.tolist(), xytext=(9, 0), textcoords="offset points", va="center")
-    _bare(ax, torch.cat([values, *(p[None] for p in outside.values())]), air=0.5)
+    frame(ax, torch.cat([values, *(p[None] for p in outside.values())]), air=0.5)
     alt = (
         f"{len(values)} values in the plane with their shaded convex hull, and {len(reads)} small dots, what random "
         f"queries read: all dots lie inside the hull. Outside it, crossed: {', '.join(outside)}."

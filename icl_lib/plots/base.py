@@ -14,6 +14,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from torch import Tensor
 
 INK = "#757575"
 """Colour of text and axes: 4.6:1 on white and 4.0:1 on near-black, and what a page may recolour (--icl-ink)."""
@@ -83,6 +84,15 @@ def canvas(rows: int = 1, cols: int = 1, width: float = 5.0, height: float = 3.2
     """
     fig = Figure(figsize=(width, height), layout="constrained")
     return fig, fig.subplots(rows, cols, squeeze=False)
+
+
+def frame(ax: Axes, points: Tensor, air: float) -> None:
+    """Frame points [n, 2] of a plane: equal scales, ``air`` around them, no axes and no ticks."""
+    low, high = points.amin(0) - air, points.amax(0) + air
+    ax.set(xlim=(float(low[0]), float(high[0])), ylim=(float(low[1]), float(high[1])), aspect="equal")
+    ax.set(xticks=[], yticks=[])
+    for side in ("left", "bottom"):
+        ax.spines[side].set_visible(False)
 
 
 def label_line(ax: Axes, x: float, y: float, text: str, color: str, **kwargs: object) -> None:

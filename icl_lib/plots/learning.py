@@ -15,7 +15,7 @@ from ..algorithms import MaxMargin
 from ..losses import log_mean_exp, margins
 from ..metrics import angle, normalized_margin
 from ..tasks import Prompts
-from .base import COLORS, INK, canvas, styled
+from .base import COLORS, INK, canvas, frame, styled
 
 Path = Float[Tensor, "T+1 1 d"]
 
@@ -37,16 +37,8 @@ def _points(ax: Axes, x: Tensor, y: Tensor, size: float = 26) -> None:
 
 
 def _plane(ax: Axes, points: Tensor) -> None:
-    """Frame the points and the origin with equal scales, a little air around them and no ticks."""
-    low, high = points.amin(0).clamp_max(0) - 0.15, points.amax(0).clamp_min(0) + 0.15
-    ax.set(
-        xlim=(float(low[0]), float(high[0])),
-        ylim=(float(low[1]), float(high[1])),
-        aspect="equal",
-    )
-    ax.set(xticks=[], yticks=[])
-    for side in ("left", "bottom"):
-        ax.spines[side].set_visible(False)
+    """Frame the points and the origin."""
+    frame(ax, torch.cat([points, torch.zeros_like(points[:1])]), air=0.15)
 
 
 def _boundary(ax: Axes, w: Tensor, shift: float = 0.0, **style: object) -> None:
