@@ -28,7 +28,9 @@ class Instance:
     """An input to a theorem: B separable contexts, relative steps c [B] (the step is c / R^2), a depth, points w.
 
     w [B, d]: where a one-step theorem is evaluated, or the candidate direction of "margin to direction".
-    schedule [T, B]: relative steps, non-increasing in T, for the theorems on decaying steps.
+    schedule [T, B]: relative steps, non-increasing in T, for the theorems on decaying steps. flaws [2, d, d]: what a
+    learned layer, one for the whole batch, gets wrong, relative to its blocks: A = -I + flaws[0], B = step (I +
+    flaws[1]).
     """
 
     context: Separable
@@ -36,6 +38,7 @@ class Instance:
     steps: int
     w: Float[Tensor, "B d"]
     schedule: Float[Tensor, "T B"]
+    flaws: Float[Tensor, "2 d d"]
     family: str = "given"
 
     @property
@@ -87,14 +90,16 @@ class Theorem:
             c[torch.rand(batch, generator=g) < 1 / 3] = self.largest_step
         steps = (1, 10, 100, 300)[int(torch.randint(4, (), generator=g))]
         draw = torch.rand(steps, batch, generator=g, dtype=torch.float64).clamp_min(1e-3)
-        return Instance(context, c, steps, _somewhere(context, g), draw.sort(0, descending=True).values, family)
+        schedule = draw.sort(0, descending=True).values
+        return Instance(context, c, steps, _somewhere(context, g), schedule, _flaws(context.z.shape[-1], g), family)
 
     def given(self, z: Float[Tensor, "B n d"], relative_step: float = 1.0, steps: int = 100) -> Instance:
         """Return the instance for contexts of your own; their max margin is computed. Raises NotSeparable."""
         context = Separable.of(z)
         c = torch.full_like(context.margin, validate.positive("relative_step", relative_step))
         validate.whole("steps", steps, 1)
-        return Instance(context, c, steps, context.direction, c.expand(steps, -1).clamp_max(1.0))
+        flaws = context.z.new_zeros(2, z.shape[-1], z.shape[-1])
+        return Instance(context, c, steps, context.direction, c.expand(steps, -1).clamp_max(1.0), flaws)
 
     def check(self, instance: Instance) -> Float[Tensor, " B"]:
         """Return the slack of every instance in the batch; negative means violated beyond rounding.
@@ -138,3 +143,13 @@ def _somewhere(context: Separable, g: torch.Generator) -> Tensor:
     w = torch.where(torch.rand(batch, 1, generator=g) < 0.5, near, far)
     reach = 10 ** (5 * torch.rand(batch, 1, generator=g, dtype=u.dtype) - 2)
     return reach * w / w.norm(dim=-1, keepdim=True) / context.radius[:, None]
+
+
+def _flaws(d: int, g: torch.Generator) -> Tensor:
+    """Two matrices of spectral norm 1e-8 to 0.1: noise, a multiple of I, a turn (antisymmetric), or of rank one."""
+    noise = torch.randn(2, d, d, generator=g, dtype=torch.float64)
+    shapes = (noise, torch.eye(d).to(noise).expand(2, d, d), noise - noise.mT, noise[:, :, :1] * noise[:, :1])
+    chosen = shapes[int(torch.randint(len(shapes), (), generator=g))] if d > 1 else noise  # in R^1 nothing turns
+    size = 10 ** (-1 - 7 * torch.rand(2, 1, 1, generator=g, dtype=torch.float64).square())
+    sign = torch.randint(0, 2, (2, 1, 1), generator=g) * 2 - 1
+    return sign * size * chosen / torch.linalg.matrix_norm(chosen, 2)[:, None, None]

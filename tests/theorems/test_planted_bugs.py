@@ -8,7 +8,7 @@ from strategies import seeded
 
 import icl_lib as icl
 from icl_lib.contexts import FAMILIES
-from icl_lib.theorems import construction, depth
+from icl_lib.theorems import construction, depth, loop
 
 FAMILY_AND_SEED = [(family, seed) for family in FAMILIES for seed in range(4)]
 
@@ -192,3 +192,59 @@ def test_attention_that_stays_uniform_is_noticed(monkeypatch, name):
 def test_attention_on_the_largest_margin_is_noticed(monkeypatch, name):
     monkeypatch.setattr(depth, "exponential_weights", lambda w, z: icl.exponential_weights(-w, z))
     assert violated(icl.THEOREMS[name])
+
+
+# The loop of a learned layer
+
+
+@pytest.mark.parametrize("bug", [ascending, averaging, half_as_far, one_step_late, still], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("name", ["thm-loop-error", "thm-loop-linear"])
+def test_a_theorem_on_the_loop_notices_a_wrong_path(monkeypatch, name, bug):
+    monkeypatch.setattr(loop, "ngd", bug)
+    assert violated(icl.THEOREMS[name])
+
+
+def preconditioner(change):
+    """The theorem's C, made from blocks that ``change`` mistakes for others."""
+    right = loop._preconditioner
+    return lambda i: right(replace(i, flaws=change(i.flaws)))
+
+
+MISTAKES = {
+    "B A instead of A B": lambda flaws: flaws.flip(0),
+    "both transposed": lambda flaws: flaws.mT,
+    "a perfect layer": torch.zeros_like,
+    "the wrong sign": torch.neg,
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES.keys())
+def test_the_preconditioner_is_this_product_and_no_other(monkeypatch, mistake):
+    monkeypatch.setattr(loop, "_preconditioner", preconditioner(mistake))
+    assert violated(icl.THEOREMS["thm-preconditioner"])
+
+
+@pytest.mark.parametrize("name", ["thm-loop-error", "thm-loop-linear", "thm-loop-margin"])
+def test_a_bound_on_the_loop_cannot_claim_one_per_cent_more(name):
+    assert violated(shrunk(icl.THEOREMS[name], 0.99))
+
+
+def test_the_margin_of_a_learned_layer_needs_its_log_n():
+    """Without log n the bound would be that of a single token."""
+    theorem = icl.THEOREMS["thm-loop-margin"]
+
+    def sides(i):
+        s = theorem.sides(i)
+        return s._replace(larger=s.larger - torch.tensor(i.context.z.shape[1]).log())
+
+    assert violated(replace(theorem, sides=sides))
+
+
+def test_a_layer_too_far_off_is_refused():
+    """The margin theorem needs a C whose symmetric part is positive and below 1/R^2."""
+    theorem = icl.THEOREMS["thm-loop-margin"]
+    for flaws in (torch.tensor([0.0, -1.1]), torch.tensor([0.0, 1.1])):
+        instance = theorem.given(torch.tensor([[[3.0, 4.0]]], dtype=torch.float64), 0.5)
+        blocks = flaws[:, None, None] * torch.eye(2, dtype=torch.float64)
+        with pytest.raises(icl.BadInput, match="flaws: got .*, expected below 1, above 0"):
+            theorem.check(replace(instance, flaws=blocks))

@@ -16,7 +16,8 @@ families = pytest.mark.parametrize("family", FAMILIES)
 NAMES = {
     "thm-one-head", "thm-sink-loss", "thm-sink-ratio", "thm-scale", "thm-descent", "thm-separation", "thm-margin-rate",
     "thm-attention-norm", "thm-support", "thm-direction", "thm-decaying", "thm-inverse-root", "thm-sigmoid-gap",
-    "thm-logistic-block", "thm-rms-norm", "thm-infinite-context", "thm-landscape",
+    "thm-logistic-block", "thm-rms-norm", "thm-infinite-context", "thm-landscape", "thm-loop-error",
+    "thm-preconditioner", "thm-loop-linear", "thm-loop-margin",
 }  # fmt: skip
 
 
