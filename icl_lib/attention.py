@@ -84,8 +84,11 @@ class SoftmaxAttention(nn.Module):
         used[:d, d:] = True  # the score's block; the value's is its transpose
         return cls(score.where(used, 0.0), value.where(used.mT, 0.0))
 
-    def forward(self, tokens: Float[Tensor, "B N 2d"]) -> Float[Tensor, "B N 2d"]:
-        """Return the tokens with the state token (the last) replaced by itself plus what the head reads."""
+    def forward(self, tokens: Float[Tensor, "B N 2d"], t: int = 0) -> Float[Tensor, "B N 2d"]:
+        """Return the tokens with the state token (the last) replaced by itself plus what the head reads.
+
+        ``t``, the layer's number, is not used by this layer.
+        """
         validate.shaped("tokens", tokens, "B N 2d", **{"2d": 2 * self.d})
         self._fits(tokens)
         N, state = tokens.shape[1], tokens[:, -1:]

@@ -49,9 +49,7 @@ class LogisticBlock(nn.Module):
         self.d, self.step_size = (validate.whole("d", d, 1), validate.positive("step", step))
 
         def place(row: int, col: int, scale: float) -> nn.Parameter:
-            matrix = torch.zeros(3, d, 3, d, dtype=torch.float64)
-            matrix[row, :, col] = scale * torch.eye(d, dtype=torch.float64)
-            return nn.Parameter(matrix.reshape(3 * d, 3 * d), requires_grad=False)
+            return nn.Parameter(_blocks(d, {(row, col): scale}), requires_grad=False)
 
         point, classifier, slot = range(3)
         self.score = place(point, classifier, -1.0)
@@ -60,7 +58,7 @@ class LogisticBlock(nn.Module):
         self.update = place(classifier, slot, self.step_size)
         self.clear = place(slot, slot, -1.0)
 
-    def forward(self, tokens: Float[Tensor, "B N 3d"]) -> Float[Tensor, "B N 3d"]:
+    def forward(self, tokens: Float[Tensor, "B N 3d"], t: int = 0) -> Float[Tensor, "B N 3d"]:
         """Return the tokens after both blocks: w has moved in every token, every slot is 0 again."""
         validate.shaped("tokens", tokens, "B N 3d", **{"3d": 3 * self.d})
         N = tokens.shape[1]
@@ -79,9 +77,7 @@ class LogisticBlock(nn.Module):
 
     def init(self, prompts: Prompts) -> Float[Tensor, "B d"]:
         """Return the classifier before any layer: zeros."""
-        if prompts.z.shape[-1] != self.d:
-            raise validate.fail("prompts", f"points in R^{prompts.z.shape[-1]}", f"points in R^{self.d}, as the layer")
-        return torch.zeros_like(prompts.z[:, 0])
+        return _zeros(prompts, self.d, self.d)
 
     def attention(self, state: Float[Tensor, "B d"], prompts: Prompts) -> Float[Tensor, "B n"]:
         """Return how much each point counts in the step, sigmoid(-m_i) / n. They do not sum to 1."""
@@ -99,6 +95,87 @@ class LogisticBlock(nn.Module):
 def logistic_block(d: int, step: float) -> LogisticBlock:
     """Return the two-block layer that is one step of gradient descent on the logistic loss (mean over the context)."""
     return LogisticBlock(d, step)
+
+
+class MomentumAttention(nn.Module):
+    """One softmax head and a linear carry that make one step of NGD with momentum.
+
+    Tokens lie in R^{3d}: context [z_i, 0, 0] and, last, the state [0, w, v] with the velocity v. Layer t = 0, 1, ...
+    reads g with the scores -m_i and does v <- beta_t (v + g), then w <- w + step (v + g) with the new v, where
+    beta_t = t / (t + 1): linear in [w, v, g], so that the head's value matrix and a matrix on the state token suffice.
+    Source: theory of Ji, Srebro and Telgarsky (2021), as in :func:`~icl_lib.momentum_ngd`.
+    """
+
+    def __init__(self, d: int, step: float) -> None:
+        super().__init__()
+        self.d, self.step_size = validate.whole("d", d, 1), validate.positive("step", step)
+        self.score = nn.Parameter(_blocks(d, {(0, 1): -1.0}), requires_grad=False)
+
+    def value(self, t: int) -> Float[Tensor, "3d 3d"]:
+        """Return the head's value matrix at depth t: step (1 + beta_t) g goes to w, beta_t g to v."""
+        beta = t / (t + 1)
+        return _blocks(self.d, {(1, 0): self.step_size * (1 + beta), (2, 0): beta}).to(self.score.device)
+
+    def carry(self, t: int) -> Float[Tensor, "3d 3d"]:
+        """Return what the state token adds to itself at depth t: step beta_t v to w, (beta_t - 1) v to v."""
+        beta = t / (t + 1)
+        return _blocks(self.d, {(1, 2): self.step_size * beta, (2, 2): beta - 1}).to(self.score.device)
+
+    def forward(self, tokens: Float[Tensor, "B N 3d"], t: int = 0) -> Float[Tensor, "B N 3d"]:
+        """Return the tokens after layer t; only the state token (the last) is written."""
+        validate.shaped("tokens", tokens, "B N 3d", **{"3d": 3 * self.d})
+        validate.whole("t", t)
+        N, state = tokens.shape[1], tokens[:, -1:]
+        if N < 2:
+            raise validate.fail("tokens", f"shape {list(tokens.shape)}", "a context token before the state token")
+        seen = (torch.arange(N, device=tokens.device) < N - 1)[None]
+        read = attend(state, tokens, self.score, self.value(t), seen)
+        return torch.cat([tokens[:, :-1], state + read + state @ self.carry(t).to(tokens).mT], 1)
+
+    def tokens(self, state: Float[Tensor, "B 2d"], prompts: Prompts) -> Float[Tensor, "B n+1 3d"]:
+        """Return the token matrix that holds the prompts' folded tokens and, last, this state [w, v]."""
+        context = torch.cat([prompts.z, torch.zeros_like(prompts.z), torch.zeros_like(prompts.z)], -1)
+        own = torch.cat([torch.zeros_like(state[:, : self.d]), state], -1)
+        return torch.cat([context, own[:, None]], 1)
+
+    def init(self, prompts: Prompts) -> Float[Tensor, "B 2d"]:
+        """Return the state before any layer: w = v = 0."""
+        return _zeros(prompts, self.d, 2 * self.d)
+
+    def attention(self, state: Float[Tensor, "B 2d"], prompts: Prompts) -> Float[Tensor, "B n"]:
+        """Return the attention weights on the context tokens, softmax(-m)."""
+        return torch.softmax(-(state[:, None, : self.d] @ prompts.zt)[:, 0], -1)
+
+    def step(self, state: Float[Tensor, "B 2d"], prompts: Prompts, t: int = 0) -> Float[Tensor, "B 2d"]:
+        """Return the state after layer t."""
+        w, v = state.chunk(2, -1)
+        g = (self.attention(state, prompts)[:, None] @ prompts.z)[:, 0]
+        v = t / (t + 1) * (v + g)
+        return torch.cat([w + self.step_size * (v + g), v], -1)
+
+    def read(self, state: Float[Tensor, "B 2d"]) -> Float[Tensor, "B d"]:
+        """Return the classifier w."""
+        return state[:, : self.d]
+
+
+def momentum_layer(d: int, step: float) -> MomentumAttention:
+    """Return the layer that is one step of NGD with momentum; its carry depends on the depth t."""
+    return MomentumAttention(d, step)
+
+
+def _zeros(prompts: Prompts, d: int, size: int) -> Float[Tensor, "B size"]:
+    """The state before any layer, for prompts of the layer's dimension d."""
+    if prompts.z.shape[-1] != d:
+        raise validate.fail("prompts", f"points in R^{prompts.z.shape[-1]}", f"points in R^{d}, as the layer")
+    return prompts.z.new_zeros(prompts.z.shape[0], size)
+
+
+def _blocks(d: int, scales: dict[tuple[int, int], float]) -> Float[Tensor, "3d 3d"]:
+    """A matrix of three by three blocks: scale * I at each (row, column) given, 0 elsewhere."""
+    matrix = torch.zeros(3, d, 3, d, dtype=torch.float64)
+    for (row, col), scale in scales.items():
+        matrix[row, :, col] = scale * torch.eye(d, dtype=torch.float64)
+    return matrix.reshape(3 * d, 3 * d)
 
 
 def _matrices(d: int, step: float | Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,6 @@
-"""The claims ledger: every theorem of the book, tried on many instances of every family of contexts.
+"""The claims ledger: every sure theorem of the book, tried on many instances of every family of contexts.
+
+Sure means that one violation beyond rounding would refute it; statements about chance have a room of their own, trials.
 
 The shipped table, icl_lib/data/ledger.csv, is made by (about two minutes)::
 
@@ -50,20 +52,30 @@ class Row(NamedTuple):
     rounding_used: float
 
 
+def sure() -> list[Theorem]:
+    """Return the theorems of the book that a single violation would refute."""
+    return [theorem for theorem in THEOREMS.values() if theorem.kind == "sure"]
+
+
 def run(
     instances: int,
     seed: int,
-    theorems: Iterable[Theorem] = tuple(THEOREMS.values()),
+    theorems: Iterable[Theorem] | None = None,
     families: Sequence[str] = tuple(FAMILIES),
 ) -> list[Row]:
     """Return a row for each theorem and family; each theorem gets ``instances``, split evenly over the families.
 
-    A row's draws depend on the seed, the theorem's id and the family only, so that any row can be made again alone.
+    theorems: sure ones; all of them, if left out. A row's draws depend on the seed, the theorem's id and the family
+    only, so that any row can be made again alone.
     """
     validate.whole("seed", seed)
     validate.whole("instances", instances, len(families))
     share = [instances // len(families) + (k < instances % len(families)) for k in range(len(families))]
-    return [_row(t, family, count, seed) for t in theorems for family, count in zip(families, share, strict=True)]
+    chosen = sure() if theorems is None else list(theorems)
+    others = [theorem.id for theorem in chosen if theorem.kind != "sure"]
+    if others:
+        raise validate.fail("theorems", ", ".join(others), "sure ones (icl_lib.trials runs those about chance)")
+    return [_row(t, family, count, seed) for t in chosen for family, count in zip(families, share, strict=True)]
 
 
 def _row(theorem: Theorem, family: str, instances: int, seed: int) -> Row:
@@ -113,11 +125,11 @@ def _total(group: list[Row]) -> Row:
     )
 
 
-def write(rows: Iterable[Row], path: str | Path) -> None:
-    """Write the rows as CSV, numbers to three digits. A reader sees the old file or the new one, never half of one."""
-    text = io.StringIO()
+def write(rows: Iterable[NamedTuple], path: str | Path) -> None:
+    """Write rows (one at least) as CSV, numbers to three digits. A reader sees the old file or the new, never half."""
+    rows, text = list(rows), io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(Row._fields)
+    table.writerow(rows[0]._fields)
     table.writerows([f"{v:.3g}" if isinstance(v, float) else v for v in row] for row in rows)
     path = Path(path)
     draft = path.with_name(f".{path.name}.draft")
@@ -126,7 +138,7 @@ def write(rows: Iterable[Row], path: str | Path) -> None:
 
 
 def shipped() -> list[Row]:
-    """Return the rows that come with the library: 10,000 instances of every theorem."""
+    """Return the rows that come with the library: 10,000 instances of every sure theorem."""
     text = (files("icl_lib") / "data" / "ledger.csv").read_text(encoding="utf8")
     kinds = {"theorem": str, "family": str, "seed": int, "instances": int, "violations": int}
     entries = csv.DictReader(io.StringIO(text))
@@ -172,13 +184,13 @@ def _cells(live: Row, stored: Row) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Make a table and write it to ``--out``."""
-    parser = argparse.ArgumentParser(prog="python -m icl_lib.ledger", description="Try every theorem of the book.")
+    parser = argparse.ArgumentParser(prog="python -m icl_lib.ledger", description="Try every sure theorem of the book.")
     parser.add_argument("--instances", type=int, required=True, help="instances of every theorem, over all families")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--out", type=Path, required=True, help="the CSV file to write; one that exists is replaced")
     options = parser.parse_args(arguments)
     rows = []
-    for theorem in THEOREMS.values():
+    for theorem in sure():
         rows += run(options.instances, options.seed, [theorem])
         total = totals(rows)[theorem.id]
         print(f"{theorem.id}: {total.violations} violations in {total.instances:,} instances", flush=True)

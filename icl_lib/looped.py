@@ -1,7 +1,7 @@
 """Depth: one layer looped, or a stack of untied layers, driven through the layer protocol.
 
 A layer has a dimension ``d`` and offers ``init(prompts) -> state``, ``step(state, prompts, t) -> state``,
-``read(state) -> w``, ``attention(state, prompts) -> weights`` and ``forward(tokens) -> tokens``.
+``read(state) -> w``, ``attention(state, prompts) -> weights`` and ``forward(tokens, t) -> tokens``.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Stacked(nn.Module):
     def forward(self, tokens: Float[Tensor, "B N D"]) -> Float[Tensor, "B N D"]:
         """Return the token matrix after all layers: the explicit, slow view of the same model."""
         for t in range(self.depth):
-            tokens = self.layer(t)(tokens)
+            tokens = self.layer(t)(tokens, t)
         return tokens
 
 

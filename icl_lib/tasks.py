@@ -6,17 +6,16 @@ A *task* is a law over prompts. Everything downstream reads the folded tokens z_
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from . import validate
+from . import laws, validate
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,47 +126,39 @@ def _labels_like(name: str, value: object, x: Tensor) -> Tensor:
     return y if y.is_floating_point() or y.dtype == torch.bool else y.to(x.dtype)
 
 
-def _unit(g: Tensor) -> Tensor:
-    g = g.masked_fill((g == 0).all(-1, keepdim=True), 1.0)  # torch.randn can be exactly 0, which has no direction
-    return g / g.norm(dim=-1, keepdim=True)
+def sampling_options(
+    batch: int, n: int, queries: int, generator: torch.Generator, dtype: torch.dtype, least_n: int = 1
+) -> dict:
+    """Return what every draw of a task takes: generator, dtype, device. Raises BadInput where a size does not fit."""
+    validate.dtype(dtype)
+    for name, size, least in (("batch", batch, 1), ("n", n, least_n), ("queries", queries, 0)):
+        validate.whole(name, size, least)
+    return {"generator": validate.seeded(generator), "dtype": dtype, "device": generator.device}
 
 
-def _sphere(size: tuple[int, ...], normal: Callable, uniform: Callable) -> Tensor:
-    return _unit(normal(size)) * math.sqrt(size[-1])
-
-
-def _laplace(size: tuple[int, ...], normal: Callable, uniform: Callable) -> Tensor:
-    u = uniform(size)
-    u = u.clamp_min(torch.finfo(u.dtype).eps / 4) - 0.5  # torch.rand can be exactly 0, whose quantile is -infinity
-    return -u.sign() * torch.log1p(-2 * u.abs()) / math.sqrt(2)
-
-
-LAWS: dict[str, Callable[..., Tensor]] = {
-    "gaussian": lambda size, normal, uniform: normal(size),
-    "sphere": _sphere,
-    "cube": lambda size, normal, uniform: (2 * uniform(size) - 1) * math.sqrt(3),
-    "laplace": _laplace,
-}
-"""Laws of a point x in R^d, each with mean 0 and covariance I."""
+def side(w: Float[Tensor, "B d"], x: Float[Tensor, "B n d"]) -> Float[Tensor, "B n"]:
+    """Return the labels sign <w, x>; a point on the hyperplane counts as +1, never as 0."""
+    return torch.where(torch.einsum("bnd,bd->bn", x, w) >= 0, 1.0, -1.0).to(x)
 
 
 @dataclass(frozen=True)
 class LinearTask:
     """The law of prompts whose labels are the side of a random hyperplane: y = sign <w_star, x>.
 
-    d: dimension; law: a name in LAWS; margin >= 0: every point is pushed away from the hyperplane by this much, so
-    that the max margin is at least ``margin``; flip in [0, 1]: chance that a *context* label is turned over.
+    d: dimension; law: a name in LAWS, or a law with its own parameters, laws.StudentT(df=5) say; margin >= 0: every
+    point is pushed away from the hyperplane by this much (off a sphere or a subspace too), so that the max margin is
+    at least ``margin``; flip in [0, 1]: chance that a *context* label is turned over.
     w_star is uniform on the unit sphere, fresh for each prompt. Query labels are never flipped.
     """
 
     d: int
-    law: str = "gaussian"
+    law: str | laws.Law = "gaussian"
     margin: float = 0.0
     flip: float = 0.0
 
     def __post_init__(self) -> None:
         validate.whole("d", self.d, 1)
-        validate.one_of("law", self.law, LAWS)
+        laws.of(self.law).require(self.d)
         validate.between("margin", self.margin, 0.0, 1e12)
         validate.between("flip", self.flip, 0.0, 1.0)
 
@@ -181,15 +172,11 @@ class LinearTask:
         dtype: torch.dtype = torch.float32,
     ) -> Prompts:
         """Return ``batch`` independent prompts of n points and ``queries`` queries, on the generator's device."""
-        validate.dtype(dtype)
-        for name, size, least in (("batch", batch, 1), ("n", n, 1), ("queries", queries, 0)):
-            validate.whole(name, size, least)
-        kind = {"generator": validate.seeded(generator), "dtype": dtype, "device": generator.device}
-        w_star = _unit(torch.randn(batch, self.d, **kind))
+        kind = sampling_options(batch, n, queries, generator, dtype)
+        w_star = laws.unit(torch.randn(batch, self.d, **kind))
         size = (batch, n + queries, self.d)
-        x = LAWS[self.law](size, lambda s: torch.randn(*s, **kind), lambda s: torch.rand(*s, **kind))
-        side = torch.einsum("bnd,bd->bn", x, w_star)
-        y = torch.where(side >= 0, 1.0, -1.0).to(dtype)  # a point on the hyperplane counts as +1, never as 0
+        x = laws.of(self.law)(size, lambda s: torch.randn(*s, **kind), lambda s: torch.rand(*s, **kind))
+        y = side(w_star, x)
         x = x + self.margin * y[..., None] * w_star[:, None]
         turned = torch.rand(batch, n, **kind) < self.flip
         context_y = torch.where(turned, -y[:, :n], y[:, :n])
@@ -197,51 +184,29 @@ class LinearTask:
         return Prompts(x[:, :n], context_y, w_star, *query)
 
 
-@lru_cache
-def _rows(name: str) -> tuple[np.ndarray, np.ndarray]:
-    from sklearn import datasets  # heavy, hence only where used
-
-    return getattr(datasets, f"load_{name}")(return_X_y=True)
-
-
 @dataclass(frozen=True)
-class DatasetTask:
-    """The law of prompts drawn from two classes of a real data set that scikit-learn ships.
+class MixtureTask:
+    """The law of prompts from two overlapping Gaussian clouds, with label noise (Frei & Vardi 2025).
 
-    name: "breast_cancer", "digits", "iris" or "wine"; classes: the two class numbers. A third of the rows, chosen
-    once, never enters a prompt: it only fixes each feature's mean and scale, as pre-processing on other data would.
-    A constant feature 1 is appended (the intercept), so x has d = features + 1 entries. Which class is called +1 is a
-    coin flip for each prompt: nothing but the prompt's own labels says so.
+    For each prompt a mean mu is uniform on the sphere of size ``radius`` (d^0.3 unless given). A clean label c is -1
+    or +1 with equal chances, the point is x = c mu + N(0, I), and the label shown is c, turned over with chance
+    ``flip``. w_star = mu / ||mu||, the best classifier there is; it errs on a clean label with chance Phi(-radius).
+    query_labels: "clean" (c itself) or "noisy" (turned over like the context's, so that nobody's expected accuracy
+    exceeds 1 - flip for flip <= 1/2). The same generator gives the same points and contexts in both cases.
     """
 
-    name: str
-    classes: tuple[int, int] = (0, 1)
+    d: int
+    radius: float | None = None
+    flip: float = 0.0
+    query_labels: str = "clean"
 
     def __post_init__(self) -> None:
-        validate.one_of("name", self.name, ("breast_cancer", "digits", "iris", "wine"))
-        known = {int(c) for c in np.unique(_rows(self.name)[1])}
-        pair = self.classes if isinstance(self.classes, (tuple, list)) else ()
-        if len(pair) != 2 or pair[0] == pair[1] or not all(c in known for c in pair):
-            raise validate.fail("classes", self.classes, f"two different classes out of {sorted(known)}")
-
-    @cached_property
-    def _split(self) -> tuple[Tensor, Tensor]:
-        """Standardised features with intercept [rows, d] in float64, and labels -1 / +1, of rows free for prompts."""
-        x, c = _rows(self.name)
-        keep = np.isin(c, self.classes)
-        x, y = x[keep], np.where(c[keep] == self.classes[0], 1.0, -1.0)
-        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0)).numpy()
-        scale, free = order[: len(x) // 3], order[len(x) // 3 :]
-        spread = x[scale].std(0)
-        spread[spread == 0] = 1.0  # a pixel that is always blank stays 0
-        features = (x[free] - x[scale].mean(0)) / spread
-        features = np.concatenate([features, np.ones((len(features), 1))], 1)
-        return torch.from_numpy(features), torch.from_numpy(y[free])
-
-    @property
-    def d(self) -> int:
-        """Number of features, the intercept included."""
-        return self._split[0].shape[1]
+        validate.whole("d", self.d, 1)
+        if self.radius is None:
+            object.__setattr__(self, "radius", self.d**0.3)
+        validate.positive("radius", self.radius)
+        validate.between("flip", self.flip, 0.0, 1.0)
+        validate.one_of("query_labels", self.query_labels, ("clean", "noisy"))
 
     def sample(
         self,
@@ -252,26 +217,12 @@ class DatasetTask:
         generator: torch.Generator,
         dtype: torch.dtype = torch.float32,
     ) -> Prompts:
-        """Return ``batch`` prompts: n >= 2 rows, the classes as equal as can be, and other rows as queries."""
-        validate.dtype(dtype)
-        for name, size, least in (("batch", batch, 1), ("n", n, 2), ("queries", queries, 0)):
-            validate.whole(name, size, least)
-        validate.seeded(generator)
-        features, y = self._split
-        classes = [(y == sign).nonzero()[:, 0] for sign in (1, -1)]
-        most = 2 * min(map(len, classes))
-        if n > most or n + queries > len(y):
-            raise validate.fail("n", f"{n} with queries={queries}", f"n <= {most} and n + queries <= {len(y)}")
-        picks = []
-        for _ in range(batch):
-            a, b = (rows[torch.randperm(len(rows), generator=generator)] for rows in classes)
-            half = (n + 1) // 2
-            rest = torch.cat([a[half:], b[n - half :]])
-            rest = rest[torch.randperm(len(rest), generator=generator)][:queries]
-            context = torch.cat([a[:half], b[: n - half]])
-            picks.append(torch.cat([context[torch.randperm(n, generator=generator)], rest]))
-        rows = torch.stack(picks)
-        sign = torch.randint(0, 2, (batch, 1), generator=generator) * 2 - 1
-        x, y = features[rows].to(dtype), (y[rows] * sign).to(dtype)
-        query = (x[:, n:], y[:, n:]) if queries else (None, None)
-        return Prompts(x[:, :n], y[:, :n], None, *query)
+        """Return ``batch`` independent prompts of n points and ``queries`` queries, on the generator's device."""
+        kind = sampling_options(batch, n, queries, generator, dtype)
+        w_star = laws.unit(torch.randn(batch, self.d, **kind))
+        clean = torch.where(torch.rand(batch, n + queries, **kind) < 0.5, 1.0, -1.0).to(w_star)
+        x = self.radius * clean[..., None] * w_star[:, None] + torch.randn(batch, n + queries, self.d, **kind)
+        noisy = torch.where(torch.rand(batch, n + queries, **kind) < self.flip, -clean, clean)
+        asked = clean if self.query_labels == "clean" else noisy
+        query = (x[:, n:], asked[:, n:]) if queries else (None, None)
+        return Prompts(x[:, :n], noisy[:, :n], w_star, *query)

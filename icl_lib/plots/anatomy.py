@@ -70,8 +70,9 @@ def reading(
         said.append(f"at temperature {temperature:g} the largest weight is {float(weights.max()):.2f}")
     alt = (
         f"{len(tokens)} tokens in the plane, drawn {len(temperatures)} times, each token as a disc whose area is its "
-        "attention weight; an arrow from the origin is the query, a star what it reads. The star moves from the mean "
-        "of all tokens, inside their shaded convex hull, to the token that lies furthest along the arrow: "
+        "attention weight; an arrow from the origin is the query, a star what it reads. The star moves, along a curve "
+        f"drawn in every panel for temperatures from {float(sweep[0]):g} down to {float(sweep[-1]):g}, from near the "
+        "mean of all tokens to the token that lies furthest along the arrow, inside the shaded convex hull: "
         f"{', '.join(said)}."
     )
     return fig, alt
@@ -123,7 +124,7 @@ def matrices(
     split: int | None = None,
     height: float = 2.2,
 ) -> tuple[Figure, str]:
-    """Draw matrices side by side as coloured tables with their numbers.
+    """Draw matrices side by side as coloured tables with their numbers; 0 is an exact 0, 1e-4 a small number.
 
     named: title -> matrix; hidden: title -> boolean mask of entries to cross out; rows: names of the rows; split: draw
     a line before this column (where a token's state block begins).
@@ -142,8 +143,8 @@ def matrices(
                 tint = COLORS["layer"] if value > 0 else COLORS["sink"]
                 share = 0.0 if crossed[i, j] or scale == 0 else abs(value) / scale
                 ax.add_patch(Rectangle((j, i), 1, 1, facecolor=tint, alpha=0.5 * share, lw=0))
-                ax.add_patch(Rectangle((j, i), 1, 1, facecolor="none", edgecolor=INK, lw=0.4))
-                text = "x" if crossed[i, j] else f"{value:.1f}".replace("-0.0", "0.0").replace("0.0", "0")
+                ax.add_patch(Rectangle((j, i), 1, 1, facecolor="none", edgecolor=INK, lw=0.4, clip_on=False))
+                text = "x" if crossed[i, j] else _number(value)
                 ax.text(j + 0.5, i + 0.53, text, ha="center", va="center", fontsize=9)
         if split is not None and split < M:
             ax.plot([split, split], [0, N], color=INK, lw=2)
@@ -153,15 +154,27 @@ def matrices(
         ax.tick_params(length=0)
         for side in ("left", "bottom"):
             ax.spines[side].set_visible(False)
-    said = "; ".join(f"{title}: {_spoken(matrix, (hidden or {}).get(title))}" for title, matrix in named.items())
+    said = "; ".join(
+        f"{title.replace('$', '')}: {_spoken(matrix, (hidden or {}).get(title))}" for title, matrix in named.items()
+    )
     return fig, f"Tables of numbers, row by row. {said}."
+
+
+def _number(value: float) -> str:
+    """One decimal; where that would hide a number behind a 0, its order of magnitude, as 1e-4."""
+    if value == 0:
+        return "0"
+    if abs(value) >= 0.05:
+        return f"{value:.1f}"
+    digits, power = f"{value:.0e}".split("e")
+    return f"{digits}e{int(power)}"
 
 
 def _spoken(matrix: Tensor, crossed: Tensor | None) -> str:
     def entry(i: int, j: int) -> str:
         if crossed is not None and crossed[i, j]:
             return "not seen"
-        return f"{float(matrix[i, j]) + 0.0:.1f}".replace("-0.0", "0.0")
+        return _number(float(matrix[i, j]))
 
     return " / ".join(", ".join(entry(i, j) for j in range(matrix.shape[1])) for i in range(matrix.shape[0]))
 
@@ -198,25 +211,28 @@ def reach_of_a_head(
     reads: Float[Tensor, "Q 2"],
     outside: Mapping[str, Tensor],
 ) -> tuple[Figure, str]:
-    """Draw values with their convex hull, what many queries read, and points that no query reads."""
-    fig, axes = canvas(height=3.0)
+    """Draw values (rings) with their convex hull, what many queries read (dots), and points that no query reads."""
+    fig, axes = canvas(height=3.4)
     ax = axes[0, 0]
     ax.fill(*_hull(values).T, color=INK, alpha=0.12, lw=0)
     ax.scatter(
         *reads.T,
-        s=4,
+        s=6,
         color=COLORS["layer"],
-        alpha=0.5,
+        alpha=0.6,
         linewidths=0,
         rasterized=len(reads) > 500,
     )
-    ax.scatter(*values.T, s=45, color=INK, linewidths=0, zorder=3)
+    ax.scatter(*values.T, s=90, facecolor="none", edgecolor=INK, linewidths=1.3, zorder=3)  # rings hide no dot
+    rightmost = max(float(point[0]) for point in outside.values())
     for name, point in outside.items():
         ax.plot(*point, marker="X", ms=9, color=COLORS["sink"], ls="", zorder=3)
-        ax.annotate(name, point.tolist(), xytext=(9, 0), textcoords="offset points", va="center")
-    frame(ax, torch.cat([values, *(p[None] for p in outside.values())]), air=0.5)
+        side, align = (-9, "right") if float(point[0]) == rightmost else (9, "left")
+        ax.annotate(name, point.tolist(), xytext=(side, 0), textcoords="offset points", va="center", ha=align)
+    frame(ax, torch.cat([values, *(p[None] for p in outside.values())]), air=0.25)
     alt = (
-        f"{len(values)} values in the plane with their shaded convex hull, and {len(reads)} small dots, what random "
-        f"queries read: all dots lie inside the hull. Outside it, crossed: {', '.join(outside)}."
+        f"{len(values)} values in the plane, ringed, with their shaded convex hull, and {len(reads)} small dots, what "
+        f"random queries read: the dots lie in the hull, some of them close to its corners. Crosses: "
+        f"{', '.join(outside)}."
     )
     return fig, alt

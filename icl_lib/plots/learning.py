@@ -199,23 +199,23 @@ def no_separator(
     minimisers: Mapping[str, tuple[str, Tensor]],
     paths: Mapping[str, Path],
 ) -> tuple[Figure, str]:
-    """Draw a prompt with one wrong label and the boundaries at the minimum of each loss; beside it ||w_t|| on paths."""
-    fig, axes = canvas(1, 2, height=2.9)
+    """Draw a prompt with one turned label and what each loss makes of it; beside it ||w_t|| on paths.
+
+    Left, the boundary at the minimum of each loss, and rings around the points on its wrong side; right, lengths.
+    """
+    fig, axes = canvas(1, 2, height=3.2)
     left, right = axes[0]
     _points(left, prompts.x[0], prompts.y[0])
-    left.scatter(
-        *prompts.x[0, outlier],
-        s=120,
-        facecolors="none",
-        edgecolors=INK,
-        linewidths=1.3,
-        zorder=4,
-    )
     said, ends = [], []
-    for name, (color, w) in minimisers.items():
-        _boundary(left, w[0], color=COLORS[color], label=name)
-        wrong = int((margins(w, prompts.z)[0] < 0).sum())
-        said.append(f"at the minimum of the {name} loss {wrong} of its points lie on the wrong side")
+    for (name, (color, w)), line, size in zip(minimisers.items(), ("-", "-."), (100, 210), strict=True):
+        wrong = margins(w, prompts.z)[0] < 0
+        _boundary(left, w[0], color=COLORS[color], ls=line, label=f"{name}: {int(wrong.sum())} wrong")
+        ring = {"facecolors": "none", "edgecolors": COLORS[color], "linewidths": 1.4, "linestyles": line}
+        left.scatter(*prompts.x[0, wrong].T, s=size, zorder=4, **ring)
+        turned = "the turned one among them" if wrong[outlier] else "not the turned one"
+        said.append(f"at the minimum of the {name} loss {int(wrong.sum())} of {len(wrong)} are, {turned}")
+    where = {"xytext": (-11, -1), "textcoords": "offset points", "ha": "right", "va": "center"}
+    left.annotate("turned", prompts.x[0, outlier].tolist(), **where)
     _plane(left, prompts.x[0])
     left.set_title("where each loss is least")
     left.legend(loc="upper center", bbox_to_anchor=(0.5, 0.02))
@@ -227,7 +227,8 @@ def no_separator(
         ends.append(f"{float(size[-1]):.1f} ({name})")
     right.set(xlabel="step $t$", title=r"length of $w_t$", ylim=(0, None))
     alt = (
-        f"Left: points of two classes, one circled among the other class; {', '.join(said)}. Right: the length of w "
+        f"Left: points of two classes, one of them with its label turned, and two boundaries. Ringed points lie on a "
+        f"boundary's wrong side: {'; '.join(said)}. Right: the length of w "
         f"under normalized descent ends at {' and at '.join(ends)}: it grows on the first and settles on the second."
     )
     return fig, alt

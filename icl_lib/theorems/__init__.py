@@ -2,14 +2,15 @@
 
 from types import MappingProxyType
 
-from . import construction, depth, landscape, loop, normalisations
+from . import acceleration, construction, depth, features, generalisation, landscape, loop, normalisations
 from .base import Instance, Sides, Theorem
+from .realizable import Sample
+from .statistical import Statistical
 
-__all__ = ["THEOREMS", "Instance", "Sides", "Theorem"]
+__all__ = ["THEOREMS", "Instance", "Sample", "Sides", "Statistical", "Theorem"]
 
-_ALL = (
-    construction.STATEMENTS + depth.STATEMENTS + normalisations.STATEMENTS + landscape.STATEMENTS + loop.STATEMENTS
-)
+_ALL = construction.STATEMENTS + depth.STATEMENTS + normalisations.STATEMENTS + landscape.STATEMENTS + loop.STATEMENTS
+_ALL += generalisation.STATEMENTS + acceleration.STATEMENTS + features.STATEMENTS
 
 THEOREMS = MappingProxyType({theorem.id: theorem for theorem in _ALL})
-"""Every theorem of the book by its label, in the order of the chapters."""
+"""Every theorem of the book by its label, in the order of the chapters: a Theorem, or a Statistical if not sure."""

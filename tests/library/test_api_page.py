@@ -10,7 +10,7 @@ import pytest
 import icl_lib as icl
 
 TEXT = (Path(__file__).resolve().parents[2] / "book" / "api.md").read_text(encoding="utf8")
-DESCRIBED = re.findall(r"^\.\. auto(?:class|function|data|exception|module):: (\S+)$", TEXT, re.MULTILINE)
+DESCRIBED = re.findall(r"^\.\. auto(?:class|function|data|exception|module):: (\S+?)(?:\(\))?$", TEXT, re.MULTILINE)
 SUMMARIES = re.findall(r"^\.\. autosummary::\n\n((?:   \S+\n)+)", TEXT, re.MULTILINE)
 SUMMARISED = [name for summary in SUMMARIES for name in summary.split()]
 

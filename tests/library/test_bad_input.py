@@ -208,7 +208,7 @@ refuse(
     "LinearTask: unknown law",
     lambda: icl.LinearTask(2, law="cauchy"),
     "law",
-    "got 'cauchy', expected one of 'cube', 'gaussian'",
+    "got 'cauchy', expected one of 'anisotropic', 'clusters'",
 )
 refuse("LinearTask: a list of laws", lambda: icl.LinearTask(2, law=["cube"]), "law", "expected one of")
 for name, values in {

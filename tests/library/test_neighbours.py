@@ -26,6 +26,7 @@ def w_of(layer, tokens):
 LAYERS = {
     "normed": (lambda: icl.norm_layer(5, 0.1), lambda z, T: icl.norm_gd(z, 0.1, T)),
     "logistic": (lambda: icl.logistic_block(5, 2.0), lambda z, T: icl.gd(z, 2.0, T, loss="logistic")),
+    "momentum": (lambda: icl.momentum_layer(5, 1.0), lambda z, T: icl.momentum_ngd(z, 1.0, T)),
 }
 
 
@@ -36,6 +37,23 @@ def test_the_loop_is_the_algorithm_and_both_views_agree(name, prompts):
     path = loop.iterates(prompts)
     assert_close(path, algorithm(prompts.z, 40), **PATH)
     assert_close(w_of(layer, loop(layer.tokens(layer.init(prompts), prompts))), path[-1], **PATH)
+
+
+def test_a_momentum_layer_is_one_step_at_every_depth(prompts):
+    """Both views, from a state that no path would reach; only the state token moves."""
+    layer = icl.momentum_layer(5, 0.7)
+    w, v = torch.randn(2, 6, 5, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    for t in (0, 1, 17):
+        g = -icl.log_mean_exp_grad(w, prompts.z)
+        velocity = t / (t + 1) * (v + g)
+        state = torch.cat([w, v], -1)
+        expected = torch.cat([w + 0.7 * (velocity + g), velocity], -1)
+        assert_close(layer.step(state, prompts, t), expected, **EXACT)
+        tokens = layer.tokens(state, prompts)
+        assert_close(layer(tokens, t)[:, -1, 5:], expected, **EXACT)
+        assert torch.equal(layer(tokens, t)[:, :-1], tokens[:, :-1])
+        assert (layer(tokens, t)[:, -1, :5] == 0).all()
+        assert_close(layer.attention(state, prompts), icl.exponential_weights(w, prompts.z), **EXACT)
 
 
 def test_a_normalised_update_has_the_length_asked_for(prompts):
@@ -94,6 +112,10 @@ def test_attend_is_pytorchs_attention():
         (lambda p: icl.logistic_block(4, 1.0).init(p), "points in R.5, expected points in R.4"),
         (lambda p: icl.logistic_block(5, 1.0)(torch.zeros(1, 1, 15)), "a context token before the state token"),
         (lambda p: icl.logistic_block(5, 1.0)(torch.zeros(1, 3, 10)), "^tokens: got shape"),
+        (lambda p: icl.momentum_layer(5, 0.0), "^step: got 0.0, expected a finite number > 0"),
+        (lambda p: icl.momentum_layer(4, 1.0).init(p), "points in R.5, expected points in R.4"),
+        (lambda p: icl.momentum_layer(5, 1.0)(torch.zeros(1, 1, 15)), "a context token before the state token"),
+        (lambda p: icl.momentum_layer(5, 1.0)(torch.zeros(1, 3, 15), -1), "^t: got -1"),
         (lambda p: icl.norm_gd(p.z, -0.1, 3), "^step: got -0.1"),
         (lambda p: icl.norm_gd(p.z, 0.1, -3), "^steps: got -3"),
     ],

@@ -1,5 +1,7 @@
 """Prompts, and the laws they are drawn from."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,6 @@ from strategies import assert_same, normal, prompts, seeded
 
 import icl_lib as icl
 
-laws = pytest.mark.parametrize("law", icl.LAWS)
 DATASETS = {"breast_cancer": (0, 1), "digits": (3, 8), "iris": (1, 2), "wine": (0, 2)}
 datasets = pytest.mark.parametrize(("name", "classes"), DATASETS.items())
 
@@ -113,23 +114,10 @@ def test_reversed_and_foreign_arrays_are_welcome():
 # Laws
 
 
-@laws
-def test_a_law_has_mean_zero_and_covariance_one(law):
-    """Fixed seed, N = 200,000 points: five standard errors, which a right law exceeds once in a million entries."""
-    N, d = 200_000, 3
-    x = icl.LinearTask(d, law=law).sample(1, N, generator=seeded(0), dtype=torch.float64).x[0]
-    fourth = {"gaussian": 3.0, "sphere": 3.0, "cube": 1.8, "laplace": 6.0}[law]  # at most, E x^4
-    assert x.mean(0).abs().max() < 5 * N**-0.5
-    products = x.mT @ x / N
-    off = products - products.diag().diag()
-    assert off.abs().max() < 5 * N**-0.5
-    assert (products.diag() - 1).abs().max() < 5 * ((fourth - 1) / N) ** 0.5
-
-
 def test_laws_have_their_own_shapes():
     x = {
         law: icl.LinearTask(3, law=law).sample(1, 100_000, generator=seeded(0), dtype=torch.float64).x
-        for law in icl.LAWS
+        for law in ("gaussian", "sphere", "cube", "laplace")
     }
     fourth = {law: float((v**4).mean()) for law, v in x.items()}
     # exact values: 3; 9 * 3/(3 * 5); 9/5; 6; to five standard errors of the widest, sqrt(E x^8 / 3e5) for laplace
@@ -140,13 +128,6 @@ def test_laws_have_their_own_shapes():
     assert_same(x["sphere"].norm(dim=-1), torch.full((1, 100_000), 3**0.5, dtype=torch.float64))
     assert x["cube"].abs().max() <= 3**0.5
     assert x["cube"].abs().max() > 3**0.5 - 1e-3
-
-
-@pytest.mark.parametrize("law", ["gaussian", "sphere", "laplace"])
-def test_a_random_number_that_is_exactly_zero_makes_no_infinite_point(law):
-    """torch.rand gives 0 once in 2^24 float32 draws, and torch.randn too: rare, and sure to happen."""
-    x = icl.LAWS[law]((2, 3, 1), lambda s: torch.zeros(s), lambda s: torch.zeros(s))
-    assert torch.isfinite(x).all()
 
 
 @given(st.integers(1, 6), st.sampled_from(list(icl.LAWS)), st.integers(0, 10**6))
@@ -187,9 +168,89 @@ def test_w_star_is_fresh_for_each_prompt_and_points_everywhere():
     assert (w.mT @ w / 20_000 - torch.eye(3).double() / 3).abs().max() < 5 * 20_000**-0.5
 
 
-# Randomness, shapes and dtypes, of both kinds of task
+# A Gaussian mixture with label noise
 
-TASKS = {"linear": icl.LinearTask(4), "data": icl.DatasetTask("iris", (0, 1))}
+
+def mixture(flip=0.2, query_labels="clean", radius=None, seed=0):
+    task = icl.MixtureTask(3, radius, flip, query_labels)
+    return task.sample(2000, 20, queries=20, generator=seeded(seed), dtype=torch.float64)
+
+
+def within(share, expected: float, count: int) -> bool:
+    """Five binomial standard errors."""
+    return abs(float(share) - expected) < 5 * (expected * (1 - expected) / count) ** 0.5
+
+
+def test_the_clouds_of_a_mixture_have_their_means_and_unit_covariance():
+    """Without flips y x is N(mu, I), for context and queries: five standard errors over 80,000 points."""
+    p = mixture(flip=0.0, radius=2.5)
+    z = torch.cat([p.z, p.y_query[..., None] * p.x_query], 1)
+    noise = (z - 2.5 * p.w_star[:, None]).flatten(0, 1)
+    N = len(noise)
+    assert noise.mean(0).abs().max() < 5 * N**-0.5
+    assert (noise.mT @ noise / N - torch.eye(3)).abs().max() < 5 * (2 / N) ** 0.5
+    assert_same(p.w_star.norm(dim=-1), torch.ones(2000, dtype=torch.float64))
+    assert within((p.y > 0).double().mean(), 0.5, 40_000)
+    assert p.w_star.mean(0).abs().max() < 5 * (3 * 2000) ** -0.5
+
+
+def test_the_best_classifier_of_a_mixture_errs_as_often_as_the_radius_says():
+    """On clean labels with chance Phi(-R), on noisy ones with flip + (1 - 2 flip) Phi(-R)."""
+    tail = 0.5 * math.erfc(1.5 / math.sqrt(2))
+    for query_labels, expected in (("clean", tail), ("noisy", 0.2 + 0.6 * tail)):
+        p = mixture(radius=1.5, query_labels=query_labels)
+        wrong = icl.error_rate((p.x_query @ p.w_star[..., None])[..., 0], p.y_query).mean()
+        assert within(wrong, expected, 40_000)
+
+
+def test_a_mixture_flips_labels_of_the_context_and_of_queries_only_if_asked():
+    """At radius 30 the cloud tells the clean label: a flip is seen, with an error of 1e-197."""
+    for query_labels, share in (("clean", 0.0), ("noisy", 0.2)):
+        p = mixture(radius=30.0, query_labels=query_labels)
+        assert within((icl.margins(p.w_star, p.z) < 0).double().mean(), 0.2, 40_000)
+        wrong = (p.x_query @ p.w_star[..., None])[..., 0] * p.y_query < 0
+        assert within(wrong.double().mean(), share, 40_000) if share else not wrong.any()
+
+
+def test_clean_and_noisy_query_labels_belong_to_the_same_prompts():
+    clean, noisy = (mixture(query_labels=v) for v in ("clean", "noisy"))
+    assert all(torch.equal(getattr(clean, v), getattr(noisy, v)) for v in ("x", "y", "w_star", "x_query"))
+    assert not torch.equal(clean.y_query, noisy.y_query)
+
+
+def test_the_default_radius_is_that_of_the_published_experiment():
+    assert icl.MixtureTask(200).radius == 200**0.3
+    assert icl.MixtureTask(200) == icl.MixtureTask(200, radius=200**0.3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"d": 0}, r"^d: got 0, expected a whole number >= 1$"),
+        ({"d": None}, r"^d: got None"),
+        ({"d": 2, "radius": 0.0}, r"^radius: got 0\.0, expected a finite number > 0$"),
+        ({"d": 2, "radius": math.nan}, r"^radius: got nan"),
+        ({"d": 2, "flip": 1.1}, r"^flip: got 1\.1, expected a number from 0 to 1$"),
+        ({"d": 2, "query_labels": True}, r"^query_labels: got True, expected one of 'clean', 'noisy'$"),
+    ],
+)
+def test_a_bad_mixture_is_refused(arguments, message):
+    with pytest.raises(icl.BadInput, match=message):
+        icl.MixtureTask(**arguments)
+
+
+@pytest.mark.parametrize("name", ["batch", "n", "queries"])
+def test_a_mixture_refuses_sizes_and_generators_that_do_not_fit(name):
+    sizes = {"batch": 1, "n": 1, "queries": 0, "generator": seeded()}
+    with pytest.raises(icl.BadInput, match=f"^{name}: got -1, expected a whole number"):
+        icl.MixtureTask(2).sample(**sizes | {name: -1})
+    with pytest.raises(icl.BadInput, match=r"^generator: got int, expected a torch\.Generator"):
+        icl.MixtureTask(2).sample(**sizes | {"generator": 0})
+
+
+# Randomness, shapes and dtypes, of every kind of task
+
+TASKS = {"linear": icl.LinearTask(4), "mixture": icl.MixtureTask(4, flip=0.2), "data": icl.DatasetTask("iris", (0, 1))}
 tasks = pytest.mark.parametrize("task", TASKS.values(), ids=TASKS.keys())
 
 

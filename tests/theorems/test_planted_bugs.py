@@ -8,7 +8,7 @@ from strategies import seeded
 
 import icl_lib as icl
 from icl_lib.contexts import FAMILIES
-from icl_lib.theorems import construction, depth, loop
+from icl_lib.theorems import acceleration, construction, depth, loop
 
 FAMILY_AND_SEED = [(family, seed) for family in FAMILIES for seed in range(4)]
 
@@ -248,3 +248,77 @@ def test_a_layer_too_far_off_is_refused():
         blocks = flaws[:, None, None] * torch.eye(2, dtype=torch.float64)
         with pytest.raises(icl.BadInput, match="flaws: got .*, expected below 1, above 0"):
             theorem.check(replace(instance, flaws=blocks))
+
+
+# Momentum
+
+
+def with_carry(beta, grow=lambda t: 1.0):
+    """NGD with another carry ``beta(t)``, or with steps that grow without one."""
+
+    def path(z, step, steps, w0=None):
+        w = torch.zeros_like(z[:, 0]) if w0 is None else w0
+        v, out, step = torch.zeros_like(w), [w], torch.as_tensor(step).to(z).reshape(-1, 1)
+        for t in range(steps):
+            g = torch.einsum("bn,bnd->bd", icl.exponential_weights(w, z), z)
+            v = beta(t) * (v + g)
+            w = w + step * grow(t) * (v + g)
+            out.append(w)
+        return torch.stack(out)
+
+    return path
+
+
+def momentum_ascending(z, step, steps, w0=None):
+    return -icl.momentum_ngd(z, step, steps, w0)
+
+
+MOMENTUM_BUGS = {
+    "uphill": momentum_ascending,
+    "the mean of the tokens": averaging,
+    "no carry": icl.ngd,
+    "a carry that does not depend on the depth": with_carry(lambda t: 0.9),
+    "the carry's sign": with_carry(lambda t: -t / (t + 1)),
+    "steps that grow, no carry": with_carry(lambda t: 0.0, lambda t: (t + 2) / 2),
+}
+
+
+@pytest.mark.parametrize("bug", MOMENTUM_BUGS.values(), ids=MOMENTUM_BUGS.keys())
+def test_the_theorem_on_momentum_notices_another_algorithm(monkeypatch, bug):
+    monkeypatch.setattr(acceleration, "momentum_ngd", bug)
+    assert violated(icl.THEOREMS["thm-momentum"])
+
+
+@pytest.mark.parametrize("bug", [momentum_ascending, averaging, icl.ngd, still], ids=lambda f: f.__name__)
+def test_the_theorem_on_the_velocity_notices_another_algorithm(monkeypatch, bug):
+    monkeypatch.setattr(acceleration, "momentum_ngd", bug)
+    assert violated(icl.THEOREMS["thm-velocity"])
+
+
+@pytest.mark.parametrize(("name", "factor"), [("thm-momentum", 0.7), ("thm-velocity", 0.99)])
+def test_the_bounds_on_momentum_cannot_claim_much_more(name, factor):
+    assert violated(shrunk(icl.THEOREMS[name], factor))
+
+
+@pytest.mark.parametrize(("name", "factor"), [("thm-momentum", 1.5), ("thm-velocity", 0.99)])
+def test_momentum_notices_a_wrong_margin(name, factor):
+    assert violated(with_gamma(icl.THEOREMS[name], factor))
+
+
+@pytest.mark.parametrize("name", ["thm-momentum", "thm-velocity"])
+def test_momentum_pays_for_many_tokens(monkeypatch, name):
+    monkeypatch.setattr(acceleration, "_log_n", lambda i: torch.tensor(0.0, dtype=torch.float64))
+    assert violated(icl.THEOREMS[name])
+
+
+def test_the_velocity_is_a_mean_with_these_weights(monkeypatch):
+    """Even weights over the depths would keep the early, long outputs for too long."""
+    theorem = icl.THEOREMS["thm-velocity"]
+
+    def sides(i):
+        s, path = theorem.sides(i), icl.momentum_ngd(i.context.z, i.step, i.steps)[1:]
+        read = torch.einsum("tbn,bnd->tbd", icl.exponential_weights(path, i.context.z), i.context.z)
+        even = read.cumsum(0) / torch.arange(1, i.steps + 1).to(read)[:, None, None]
+        return s._replace(smaller=(even / i.context.radius[:, None]).square().sum(-1))
+
+    assert violated(replace(theorem, sides=sides))
