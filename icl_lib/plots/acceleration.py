@@ -70,7 +70,7 @@ def gaps_by_length(runs: Mapping[str, tuple[str, str, Gap, Gap]]) -> tuple[Figur
     told = []
     for name, (color, style, gap, length) in runs.items():
         t = sparse(len(gap))
-        far, missing = (part[t - 1].median(-1).values for part in (length, gap))
+        far, missing = (part[t - 1].quantile(0.5, dim=-1) for part in (length, gap))
         left.plot(t, far, color=COLORS[color], ls=style, label=name)
         right.plot(far, missing, color=COLORS[color], ls=style)
         right.plot(far[-1:], missing[-1:], color=COLORS[color], marker="o", ms=5)
@@ -98,7 +98,7 @@ def safe_steps(runs: Mapping[str, tuple[str, str, Gap, Float[Tensor, "T B"]]]) -
     told = []
     for name, (color, style, gap, ratio) in runs.items():
         t = sparse(len(gap))
-        mid, top = gap[t - 1].median(-1).values, ratio[t - 1].amax(-1)
+        mid, top = gap[t - 1].quantile(0.5, dim=-1), ratio[t - 1].amax(-1)
         left.plot(t, mid, color=COLORS[color], ls=style, label=name)
         right.plot(t, top, color=COLORS[color], ls=style)
         told.append(f"{name} misses {float(mid[-1]):.1e} at depth {int(t[-1]):,}, largest ratio {float(top.max()):.2f}")
@@ -160,7 +160,7 @@ def bounds_on_momentum(panels: Mapping[str, tuple[Gap, Float[Tensor, "T B"], flo
     told = []
     for ax, (title, (measured, bound, floor)) in zip(axes, panels.items(), strict=True):
         t = sparse(len(measured))
-        mid, dashed = band(ax, t, measured[t - 1], COLORS["momentum"]), bound[t - 1].median(-1).values
+        mid, dashed = band(ax, t, measured[t - 1], COLORS["momentum"]), bound[t - 1].quantile(0.5, dim=-1)
         ax.plot(t, dashed, color=INK, ls="--", lw=1.5)
         at = len(t) // 3
         where = (float(t[at]), float(dashed[at]))
