@@ -21,8 +21,7 @@ class Line(NamedTuple):
     """One line of a figure: its colour (a name in COLORS), its points, and the interval about each, if measured.
 
     mark: a matplotlib marker; measured lines are solid, theory (interval None) is dashed. at: which point carries
-    the label, which stands ``lift`` points above it and, unless it is the last one, with its ``ha`` (horizontal
-    alignment) there.
+    the label, which stands ``lift`` points above it.
     """
 
     color: str
@@ -32,23 +31,24 @@ class Line(NamedTuple):
     mark: str = ""
     at: int = -1
     lift: float = 0.0
-    ha: str = "center"
 
     @classmethod
     def of(cls, color: str, x: Sequence[float], interval: Interval, mark: str = "", **label: object) -> Line:
-        """Return the measured line through the interval's means; ``label``: at, lift and ha."""
+        """Return the measured line through the interval's means; ``label``: at and lift."""
         return cls(color, x, interval.mean, interval, mark, **label)
 
 
-def _draw(ax: Axes, name: str, line: Line, factor: np.ndarray) -> None:
+def _draw(ax: Axes, name: str, line: Line, factor: np.ndarray, labelled: bool = True) -> None:
     color, y = COLORS[line.color], np.asarray(line.y) * factor
     style = {"ls": "--", "lw": 1.5} if line.interval is None else {"ls": "-", "marker": line.mark or None, "ms": 4.5}
     if line.interval is not None:
         low, high = (np.asarray(end) * factor for end in line.interval[1:])
         ax.fill_between(line.x, low, high, color=color, alpha=0.2, lw=0)
-    ax.plot(line.x, y, color=color, **style)
+    ax.plot(line.x, y, color=color, label=name, **style)
+    if not labelled:
+        return
     where, last = (line.x[line.at], y[line.at]), line.at in (-1, len(y) - 1)
-    kind = {"ha": "left", "va": "center"} if last else {"ha": line.ha, "va": "bottom" if line.lift >= 0 else "top"}
+    kind = {"ha": "left", "va": "center"} if last else {"ha": "center", "va": "bottom" if line.lift >= 0 else "top"}
     ax.annotate(name, where, xytext=(5 * last, line.lift), textcoords="offset points", color=color, **kind)
 
 
@@ -105,7 +105,7 @@ BETTER = LinearSegmentedColormap.from_list(
         (1.0, COLORS["sink"]),
     ],
 )
-SCALE = 0.32
+SCALE = float(np.log2(1.25))
 """The map's colours are saturated where log2 of the quotient is beyond this."""
 
 
@@ -150,13 +150,13 @@ def depth_map(panels: Mapping[str, tuple[Sequence[int], Sequence[float], Float[T
 def bounds_on_error(panels: Mapping[str, tuple[str, Mapping[str, Line]]]) -> tuple[Figure, str]:
     """Return log-log panels of errors and bounds: title -> (label of the horizontal axis, name -> line).
 
-    A dotted line at 1 marks where a bound says nothing.
+    A dotted line at 1 marks where a bound says nothing. The names, the same in every panel, stand below.
     """
-    fig, axes = canvas(1, len(panels), height=3.1)
+    fig, axes = canvas(1, len(panels), height=3.4)
     told = []
     for ax, (title, (label, lines)) in zip(axes[0], panels.items(), strict=True):
         for name, line in lines.items():
-            _draw(ax, name, line, np.ones(len(line.x)))
+            _draw(ax, name, line, np.ones(len(line.x)), labelled=False)
             ends = np.asarray(line.y)
             said = f"{title}, {name}".replace("$", "")
             told.append(f"{said}: {ends[0]:.2g} at {line.x[0]:g}, {ends[-1]:.2g} at {line.x[-1]:g}")
@@ -168,4 +168,5 @@ def bounds_on_error(panels: Mapping[str, tuple[str, Mapping[str, Line]]]) -> tup
         ax.set_ylim(low, high)
         ax.grid(True)
     axes[0, 0].set_ylabel("error")
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     return fig, f"Errors and proven bounds, log-log. {'; '.join(told)}."
