@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ def _signed(matrix: Tensor) -> np.ndarray:
 
 @styled
 def block_history(run: TrainingRun, steps: Sequence[int]) -> tuple[Figure, str]:
-    """Return the score and the value matrix at ``steps``, snapshots of the run; untaught blocks are grey."""
+    """Return the score and the value matrix at ``steps``, snapshots of the run; untaught blocks are hatched."""
     shots, d = {step: run.snapshots[step] for step in steps}, run.layer.d
     fig, axes = canvas(2, len(shots), height=2.6)
     for column, (step, pair) in enumerate(shots.items()):
@@ -43,7 +43,7 @@ def block_history(run: TrainingRun, steps: Sequence[int]) -> tuple[Figure, str]:
         ):
             ax.imshow(_signed(matrix), interpolation="nearest", extent=(0, 2 * d, 2 * d, 0))
             for x, y in BLIND[name]:
-                ax.add_patch(Rectangle((x * d, y * d), d, d, fc=INK, alpha=0.45, lw=0))
+                ax.add_patch(Rectangle((x * d, y * d), d, d, fc=to_rgba(INK, 0.3), ec=INK, hatch="/////", lw=0))
             ax.axhline(d, color=INK, lw=0.5), ax.axvline(d, color=INK, lw=0.5)
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set(visible=True, lw=0.5)
@@ -52,12 +52,15 @@ def block_history(run: TrainingRun, steps: Sequence[int]) -> tuple[Figure, str]:
         axes[0, column].set_title(f"step {step}")
     first, (last_step, last) = next(iter(shots.values()))[0], list(shots.items())[-1]
     ends = (float(last[0][:d, d:].diagonal().mean()), float(last[1][d:, :d].diagonal().mean()))
+    taught = torch.cat(
+        [last[0][:d, d:] - ends[0] * torch.eye(d), last[1][d:, :d] - ends[1] * torch.eye(d), last[1][:d, :d]]
+    )
     alt = (
         f"Score and value matrix at steps {', '.join(map(str, shots))}. At step {next(iter(shots))} all entries are "
         f"small, the largest {float(first.abs().max()):.2f}. At step {last_step} the score matrix has {ends[0]:.2f} on "
         f"the diagonal of its context-key, state-query block, the value matrix {ends[1]:.2f} on the diagonal of its "
-        "context-to-state block, and what else can be learnt is blank. Grey: the three other blocks of the score "
-        "matrix and the right half of the value matrix."
+        f"context-to-state block, and what else can be learnt is {float(taught.abs().max()):.0e} at most. Hatched: the "
+        "three other blocks of the score matrix and the right half of the value matrix."
     )
     return fig, alt
 
@@ -74,17 +77,17 @@ def distances(
         distance = worst_distance(run).clamp_min(1e-16)
         ax.plot(distance, color=COLORS["layer"], ls=next(styles), label=name)
         low = int((distance < 1e-6).int().argmax()) if (distance < 1e-6).any() else "no step"
-        told.append(f"{name} passes 1e-6 at {low}")
+        told.append(f"{name} passes 1e-6 at {low} and ends at {float(distance[-1]):.0e}")
     for name, band in (bands or {}).items():
         ax.fill_between(band.steps, *(10.0**v for v in (band.low, band.high)), color=COLORS["layer"], alpha=0.3, lw=0)
         ax.plot(band.steps, 10**band.median, color=COLORS["layer"], ls=next(styles), label=name)
         k = int((band.median < -6).int().argmax())
-        told.append(f"{name} passes it near {band.steps[k]}")
+        told.append(f"{name} passes it near {band.steps[k]} and ends near {10 ** float(band.median[-1]):.0e}")
     for target in targets:
         ax.axhline(target, color=INK, lw=0.8, ls=":")
     ax.set(yscale="log", ylim=(3e-17, 6), xlabel="step of the optimiser", ylabel="distance to the construction")
     ax.legend(loc="upper right", fontsize=9)
-    alt = f"Straight lines downwards on a logarithmic axis, to the rounding floor: {'; '.join(told)}."
+    alt = f"Straight lines downwards on a logarithmic axis: {'; '.join(told)}."
     return fig, alt
 
 
@@ -95,7 +98,10 @@ def landscape(
     losses: Mapping[str, Float[Tensor, "A K"]],
     paths: Mapping[str, Sequence[np.ndarray]],
 ) -> tuple[Figure, str]:
-    """Return maps of the loss over (b, a), both logarithmic, with the paths [2, steps] of gradient flow drawn in."""
+    """Return maps of the loss over (b, a), both logarithmic, with the paths [2, steps] of gradient flow drawn in.
+
+    The construction is at (1, 1); dashed, the curve ab = 1.
+    """
     fig, axes = canvas(1, len(losses), height=2.9)
     levels = np.linspace(-3, 2, 11)
     for ax, (title, loss) in zip(axes[0], losses.items(), strict=True):
@@ -104,6 +110,7 @@ def landscape(
         for x, y in paths[title]:
             ax.plot(y, x, color=COLORS["layer"], lw=1.3)
             ax.plot(y[0], x[0], "o", color=COLORS["layer"], ms=3.5)
+        ax.plot(b, 1 / b, "--", color=INK, lw=1)
         ax.plot(1, 1, "*", color=COLORS["-1"], ms=11, zorder=5)
         ax.set(xscale="log", yscale="log", xlim=(b[0], b[-1]), ylim=(a[0], a[-1]), title=title)
         ax.set_xlabel("$b$ (score matrix $-bI$)")
@@ -112,9 +119,9 @@ def landscape(
         ax.yaxis.set_major_formatter(NullFormatter())
     ends = [float(np.abs(p[:, -1] - 1).max()) for group in paths.values() for p in group]
     alt = (
-        f"Maps of the one-step loss, darkest where it is least, in a valley that falls from large a at small b to "
-        f"small a at large b. {len(ends)} paths of gradient flow run into the valley and along it to the star at "
-        f"a = b = 1; {sum(e < 0.05 for e in ends)} of them have arrived."
+        f"Maps of the one-step loss, most shaded where it is least, at the star at a = b = 1, with the curve ab = 1. "
+        f"{sum(e < 0.05 for e in ends)} of {len(ends)} paths of gradient flow end at the star: those from large a or b "
+        "fall to the bottom of a valley and follow it, those from small a and b at most 1 climb to it directly."
     )
     return fig, alt
 
@@ -126,17 +133,18 @@ def valley(b: Float[Tensor, " K"], floors: Mapping[str, Float[Tensor, " K"]]) ->
     ax, told = axes[0, 0], []
     for (name, floor), line in zip(floors.items(), LINES, strict=False):
         ax.plot(b, floor, color=COLORS["layer"], ls=line, label=name)
-        ridge = int(floor.argmax())
+        low, ridge = int(floor.argmin()), int(floor.argmax())
         told.append(
             f"{name}: {float(floor[0]):.2f} at b = {float(b[0]):.0f}, a ridge of {float(floor[ridge]):.2f} at "
-            f"b = {float(b[ridge]):.1f}, {float(floor.min()):.2f} at b = 1, {float(floor[-1]):.2f} at the right end"
+            f"b = {float(b[ridge]):.1f}, {float(floor[low]):.2f} at b = {float(b[low]):.1f}, {float(floor[-1]):.2f} "
+            "at the right end"
         )
     ax.set_xscale("asinh", linear_width=1.0)
     ax.axvline(1, color=INK, lw=0.8, ls=":")
     ax.set(xlabel="$b$ (score matrix $-bI$)", ylabel="least loss over $a$", ylim=(0, None))
     ax.set_xticks([-30, -10, -1, 0, 1, 10, 30], ["-30", "-10", "-1", "0", "1", "10", "30"])
     ax.legend(fontsize=9)
-    alt = f"The floor of the valley. {'; '.join(told)}. It is flat at both ends."
+    alt = f"The floor of the valley. {'; '.join(told)}."
     return fig, alt
 
 
@@ -156,7 +164,10 @@ def linear_rates(runs: Mapping[float, TrainingRun], rates: Mapping[float, float]
         told.append(f"at {share:g} of the edge the last distance is {float(distance[-1]):.0e}")
     ax.set(yscale="log", ylim=(1e-16, 6), xlabel="step of full-batch descent", ylabel="distance to the construction")
     ax.legend(fontsize=9, loc="lower left")
-    alt = f"Distances over the steps: {'; '.join(told)}. Below the edge the dashed predicted slopes run parallel."
+    alt = (
+        f"Distances over the steps: {'; '.join(told)}. Below the edge the dashed predicted "
+        "slopes, drawn 2.5 times too high, run parallel."
+    )
     return fig, alt
 
 
@@ -192,19 +203,22 @@ def noisy_edge(
 
 
 @styled
-def optimisers(runs: Mapping[str, TrainingRun], colors: Mapping[str, str]) -> tuple[Figure, str]:
+def optimisers(
+    runs: Mapping[str, TrainingRun], colors: Mapping[str, str], dotted: Collection[str] = ()
+) -> tuple[Figure, str]:
     """Return distances to the construction over the steps, one line an optimiser, labelled at its end."""
     fig, axes = canvas(height=3.0)
-    ax, told, height = axes[0, 0], [], 0.0
-    for name, run in sorted(runs.items(), key=lambda item: float(worst_distance(item[1])[-1])):
-        distance = worst_distance(run).clamp_min(1e-16)
-        ax.plot(distance, color=colors[name], lw=1.5)
-        height = max(float(distance[-5:].median()), 12 * height)  # labels keep clear of one another
+    ax, told, height, low = axes[0, 0], [], 0.0, 1.0
+    for name, run in sorted(runs.items(), key=lambda item: item[1].final_distance):
+        distance = torch.cat([worst_distance(run), torch.tensor([run.final_distance])]).clamp_min(1e-16)
+        ax.plot(distance, color=colors[name], lw=1.5, ls=LINES[2] if name in dotted else "-")
+        low, height = min(low, float(distance.min())), max(float(distance[-5:].median()), 3.5 * height)  # labels apart
         label_line(ax, len(distance), height, name, colors[name])
         told.append(f"{name} {float(distance[-1]):.0e}")
-    ax.set(yscale="log", xlim=(0, 1.3 * len(distance)), ylim=(3e-17, 6))
+    ax.set(yscale="log", xlim=(0, 1.4 * len(distance)), ylim=(low / 5, 6))
+    ax.set_xticks(range(0, len(distance), 20))
     ax.set(xlabel="step of the optimiser", ylabel="distance to the construction")
-    alt = f"Distances after {len(distance)} steps: {', '.join(told)}."
+    alt = f"Distances after {len(distance) - 1} steps: {'; '.join(told)}."
     return fig, alt
 
 
@@ -214,18 +228,21 @@ def one_direction(paths: Mapping[str, Float[Tensor, "T d"]], steps: Sequence[int
     fig, axes = canvas(1, len(paths), height=2.7)
     told = []
     for ax, (title, entries) in zip(axes[0], paths.items(), strict=True):
-        ax.plot(steps, entries[:, 1:], color=COLORS["layer"], lw=1.2)
-        ax.plot(steps, entries[:, 0], color=COLORS["sink"], lw=2)
+        others = ax.plot(steps, entries[:, 1:], color=COLORS["layer"], lw=1.2)
+        first = ax.plot(steps, entries[:, 0], color=COLORS["sink"], lw=2.5, ls=LINES[2])
         apart = (entries[:, 0] - entries[:, 1:].mean(-1)).abs()
         spread = entries[:, 1:].std(-1)
         told.append(f"{title}: the first entry departs from the others by up to {float(apart.max()):.2f}")
         told.append(f"they from one another by {float(spread.max()):.2f}")
-        ax.set(title=title, xlabel="step", ylim=(-0.1, 1.35))
+        low, high = float(entries[-1].min()), float(entries[-1].max())
+        told.append(f"at the last step all lie between {low:.2f} and {high:.2f}")
+        ax.set(title=title, xlabel="step", ylim=(-0.05, 1.1))
         ax.axhline(1, color=INK, lw=0.8, ls=":")
     axes[0, 0].set_ylabel("diagonal of $-A$")
+    axes[0, -1].legend([first[0], others[0]], ["first entry", "the others"], fontsize=9, loc="lower right")
     for ax in axes[0, 1:]:
         ax.yaxis.set_major_formatter(NullFormatter())
-    alt = f"Diagonal entries of -A during training. {'; '.join(told)}. All end at 1."
+    alt = f"Diagonal entries of -A during training. {'; '.join(told)}."
     return fig, alt
 
 
@@ -236,8 +253,9 @@ def seed_band(bands: Mapping[str, Band], yours: Mapping[str, Sequence[float]]) -
     told = []
     for ax, (title, band) in zip(axes[0], bands.items(), strict=True):
         low, high, mine = (
-            10 ** (v - band.median) for v in (band.low, band.high, torch.tensor(yours[title], dtype=torch.float64))
-        )
+            10 ** (v - band.median)
+            for v in (band.low - 0.01, band.high + 0.01, torch.tensor(yours[title], dtype=torch.float64))
+        )  # as Band.inside judges: 0.01 for the digits that are kept
         ax.fill_between(band.steps, low, high, color=COLORS["layer"], alpha=0.35, lw=0)
         ax.axhline(1, color=COLORS["layer"], lw=1)
         ax.plot(band.steps, mine, "o", color=INK, ms=3.5)
