@@ -71,9 +71,10 @@ def spline_from_hinges(
         top.plot(x, terms[:, k].clamp(-9, 9), color=COLORS["sink"], lw=1, alpha=0.8)
     total = terms.sum(-1)
     top.plot(x, total, color=COLORS["layer"], lw=2.6)
-    top.annotate("their sum", (float(x[total.argmax()]), float(total.max())), xytext=(0, 4), ha="center",
+    at = len(x) * 9 // 10  # the bump itself is crossed by its terms
+    top.annotate("their sum", (float(x[at]), float(total[at])), xytext=(0, 5), ha="center",
                  textcoords="offset points", color=COLORS["layer"])  # fmt: skip
-    top.set(title=f"{terms.shape[1]} truncated powers, weighted", ylim=(-reach, reach), xlim=(-1, 1))
+    top.set(title=f"{terms.shape[1]} truncated powers, weighted; cut off at ±2", ylim=(-reach, reach), xlim=(-1, 1))
     bottom.plot(x, splines, color=COLORS["layer"], lw=1.4)
     every = slice(None, None, max(len(x) // 40, 1))
     for k in range(reference.shape[1]):
@@ -87,7 +88,7 @@ def spline_from_hinges(
     alt = (
         f"Top: {terms.shape[1]} weighted truncated powers of x, of alternating sign, each 0 up to its own knot, then "
         f"growing beyond the figure, up to {float(terms.abs().max()):.0f} in size; their sum is a bump of height "
-        f"{float(total.max()):.2f} that is 0 outside five knots. Bottom: {splines.shape[1]} such bumps side by side "
+        f"{float(total.max()):.2f} that is 0 outside of its knots. Bottom: {splines.shape[1]} such bumps side by side "
         f"between -1 and 1, and dots of the reference, which lie on the curves: the largest difference is "
         f"{float((splines - reference).abs().max()):.0e}."
     )
@@ -108,7 +109,8 @@ def leak_by_threshold(ratio: Float[Tensor, " K"], errors: Mapping[int, Float[Ten
         share = k / max(len(errors) - 1, 1)
         ax.plot(ratio, error, color=COLORS["sink"], alpha=0.5 + 0.5 * share, lw=1.2 + share)
         where = (float(ratio[middle]), float(error[middle]))
-        ax.annotate(f"{count} tokens", where, xytext=(2, 6), textcoords="offset points")
+        below = k == 0 and len(means) > 1  # above it the next line comes down
+        ax.annotate(f"{count} tokens", where, xytext=(2, -13 if below else 6), textcoords="offset points")
         told.append(
             f"{count} tokens: {float(error[0]):.2g} at ratio {float(ratio[0]):g}, {where[1]:.2g} at {where[0]:.2g}, "
             f"at most {float(error[ratio >= 1].max()):.0e} from ratio 1 on"
@@ -142,6 +144,8 @@ def shape_errors(depths: Sequence[int], errors: Mapping[str, Mapping[str, Interv
                         f"{float(mean[-1]):.1f} at depth {depths[-1]}")  # fmt: skip
         ax.set(xscale="log", yscale="log", title=task, xlabel="layers", ylim=(0.7, 65))
         ax.set_yticks([1, 3, 10, 30], ["1", "3", "10", "30"])
+        marks = [depth for depth in depths if depth in (1, 10, 100, 400)]
+        ax.set_xticks(marks, [str(depth) for depth in marks])
         ax.minorticks_off()
         ax.grid(True)
     axes[0, 0].set_ylabel("error on new points, %")
@@ -160,9 +164,7 @@ def feature_counts(dimensions: Sequence[int], degrees: Sequence[int], n: int) ->
         _named(ax, degrees[-1], count[-1], f"$d = {d}$")
         told.append(f"d = {d}: {count[0]:,} to {count[-1]:,}")
     ax.axhline(n, color=INK, ls="--", lw=1.4)
-    ax.annotate(
-        f"$n = {n}$ examples", (degrees[-1], n), xytext=(0, -4), textcoords="offset points", ha="right", va="top"
-    )
+    ax.annotate(f"dashed: $n = {n}$ examples", (0.04, 0.92), xycoords="axes fraction", va="top")
     ax.set(yscale="log", xlabel="degree $p$", ylabel=r"features, $\binom{d + p}{p}$", xticks=list(degrees))
     ax.grid(True)
     alt = f"Number of monomials up to degree {degrees[0]} to {degrees[-1]}, log scale: {'; '.join(told)}."
