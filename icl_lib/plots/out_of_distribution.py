@@ -24,6 +24,8 @@ MARKS = {
     "layer": ("layer", "o"),
 }
 """Method -> colour and marker, the most important one last: it is drawn on top."""
+PLAIN = {"student-t": "Student's t", "clusters": "4 clusters", "orthant": "one orthant"}
+"""Laws whose name in the library is not a title."""
 DASHES = {"layer": "-", "sink": (0, (4, 3)), "logistic": "-", "momentum": "-"}
 
 
@@ -35,23 +37,31 @@ def _percent(value: float) -> str:
 def foreign_laws(
     prompts: Mapping[str, Prompts], w: Mapping[str, Float[Tensor, " 2"]], ideal: Mapping[str, Float[Tensor, " 2"]]
 ) -> tuple[Figure, str]:
-    """Return prompts of several laws in the plane, the boundary of ``w`` (solid) and the max-margin one (dashed)."""
+    """Return prompts of several laws in the plane, the boundary of ``w`` (solid) and the max-margin one (dashed).
+
+    Far points lie outside the frame and are not drawn; the alternative text counts them.
+    """
     fig, axes = canvas((len(prompts) + 2) // 3, 3, height=3.6)
     said = []
     for ax, (law, drawn) in zip(axes.flat, prompts.items(), strict=True):
         x, y = drawn.x[0], drawn.y[0]
         reach = 1.15 * float(x.abs().amax(-1).quantile(0.93))  # a heavy tail would shrink all others to a dot
+        inside = x.abs().amax(-1) < 0.95 * reach  # no marker is cut by the frame
         for label, marker in ((1, "o"), (-1, "s")):
             color = COLORS["+1" if label > 0 else "-1"]
-            ax.scatter(*x[y == label].T, s=13, marker=marker, color=color, lw=0, zorder=3)
+            ax.scatter(*x[inside & (y == label)].T, s=13, marker=marker, color=color, lw=0, zorder=3)
         for line, style in ((w[law], {"color": COLORS["layer"]}), (ideal[law], {"color": COLORS["svm"], "ls": "--"})):
             across = 9 * torch.stack([-line[1], line[0]]) / line.norm()
             ax.plot(*torch.stack([-across, across]).T, **style)
-        ax.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=[], yticks=[], aspect="equal", title=law)
+        ax.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=[], yticks=[], aspect="equal")
+        ax.set_title(PLAIN.get(law, law))
         ax.spines[["left", "bottom"]].set_visible(False)
         wrong = int(((x @ w[law]) * y <= 0).sum())
         turn = float(torch.rad2deg(angle(w[law], ideal[law])))
-        said.append(f"{law}: {turn:.0f} degrees apart, {wrong} of {len(y)} points on the layer's wrong side")
+        said.append(
+            f"{law}: {turn:.0f} degrees apart, {wrong} of {len(y)} points on the layer's wrong side, "
+            f"{int((~inside).sum())} not drawn"
+        )
     return fig, (
         "Prompts of several laws in the plane, both classes, with the looped layer's boundary, a solid line, and the "
         f"max-margin boundary, a dashed one. {'; '.join(said)}."
@@ -62,7 +72,7 @@ def foreign_laws(
 def suite_errors(rows: Iterable[Mapping], mine: Iterable[Mapping] = ()) -> tuple[Figure, str]:
     """Return every method's error on every law, divided by the layer's, with its interval divided by the same number.
 
-    rows: as :func:`icl_lib.experiments.out_of_distribution.shipped` returns them; mine: the like from other prompts,
+    rows: as ``shipped()`` of icl_lib.experiments.out_of_distribution returns them; mine: the like from other prompts,
     whose error of the layer is drawn as a ring.
     """
     table = {(r["law"], r["method"]): r for r in rows}
@@ -128,16 +138,20 @@ def suite_table(rows: Iterable[Mapping]) -> str:
 def longer_contexts(
     ns: Sequence[int], errors: Mapping[str, tuple[str, float, Interval]], trained: int
 ) -> tuple[Figure, str]:
-    """Return the error against the length of the context, log-log: name -> (color, opacity, interval over ns)."""
+    """Return the error against the length of the context, log-log: name -> (color, opacity, interval over ns).
+
+    Each line's name stands at its end, a little lower where it would touch the one before.
+    """
     fig, axes = canvas(height=3.3)
-    ax, said = axes[0, 0], []
+    ax, said, label_at = axes[0, 0], [], math.inf
     for name, (color, alpha, error) in errors.items():
         mean, low, high = (100 * part for part in error)
         ax.fill_between(ns, low, high, color=COLORS[color], alpha=0.15, lw=0)
         ax.plot(ns, mean, color=COLORS[color], alpha=alpha, marker="o", ms=3)
+        label_at = min(float(mean[-1]), 0.74 * label_at)
         ax.annotate(
             name,
-            (ns[-1], float(mean[-1])),
+            (ns[-1], label_at),
             xytext=(6, 0),
             textcoords="offset points",
             va="center",
@@ -199,13 +213,22 @@ def faults_by_depth(
 def lies_and_truths(
     panels: Mapping[str, Mapping[str, tuple[str, object, Interval]]], depths: Sequence[int]
 ) -> tuple[Figure, str]:
-    """Return the error against the depth for hijacked contexts: title -> name -> (color, line style, percent)."""
+    """Return the error against the depth for hijacked contexts: title -> name -> (color, line style, percent).
+
+    A name is "who, what": a solid or dashed line's colour says who, in a legend, and what stands at the first of its
+    lines; a dotted line's whole name is in the legend.
+    """
     fig, axes = canvas(1, len(panels), height=3.1)
     said = []
     for ax, (title, runs) in zip(axes[0], panels.items(), strict=True):
         for name, (color, style, (mean, low, high)) in runs.items():
             ax.fill_between(depths, low, high, color=COLORS[color], alpha=0.15, lw=0)
-            ax.plot(depths, mean, color=COLORS[color], ls=style, label=name)
+            who, _, what = name.partition(", ")
+            who, what = (name, "") if style == ":" else (who, what)
+            known = {line.get_label() for line in ax.lines}
+            ax.plot(depths, mean, color=COLORS[color], ls=style, label=f"_{who}" if who in known else who)
+            if what and what not in {text.get_text() for text in ax.texts}:
+                ax.text(depths[0], float(mean[0]) + 2, what, va="bottom")
             said.append(f"{title}, {name}: {float(mean[0]):.0f} at depth 1, {float(mean[-1]):.0f} at {depths[-1]}")
         ax.set(xscale="log", xlabel="layers", title=title, ylim=(0, 52))
         ax.grid(True)
@@ -222,7 +245,7 @@ def influence(runs: Mapping[str, tuple[str, Float[Tensor, "T B"], Float[Tensor, 
     said = []
     for ax, (name, (color, moved, bound)) in zip(axes[0], runs.items(), strict=True):
         t = torch.unique(torch.logspace(0, math.log10(len(moved)), 40, dtype=torch.float64).round().long())
-        for values, style in ((moved, {}), (bound, {"ls": "--"})):
+        for values, style in ((moved, {"label": "moved"}), (bound, {"ls": "--", "label": "bound"})):
             low, mid, high = torch.quantile(values[t - 1], torch.tensor([0.25, 0.5, 0.75]).to(values), dim=-1)
             ax.fill_between(t, low, high, color=COLORS[color], alpha=0.14, lw=0)
             ax.plot(t, mid, color=COLORS[color], **style)
@@ -234,7 +257,8 @@ def influence(runs: Mapping[str, tuple[str, Float[Tensor, "T B"], Float[Tensor, 
     high = max(float(bound[-1].median()) for _, _, bound in runs.values())
     for ax in axes[0]:
         ax.set_ylim(low / 2, 2 * high)
-    axes[0, 0].set_ylabel(r"$\|w'_T - w_T\|$")
+        ax.legend(loc="upper left", borderaxespad=0.1)
+    axes[0, 0].set_ylabel("how far from the honest $w$")
     return fig, (
         "How far the added token has moved the classifier, below its bound, both growing with the depth. "
         f"{'; '.join(said)}. Medians, middle half shaded."
