@@ -20,19 +20,6 @@ from . import validate
 FORMAT = "icl_lib checkpoint 1"
 
 
-def place(path: str | Path) -> Path:
-    """Return the file that ``path`` names, links followed, whether it exists or not; its folder must.
-
-    Raises BadInput for a folder, or a file in a folder that does not exist.
-    """
-    path = Path(path).resolve()
-    if path.exists() and not path.is_file():
-        raise validate.fail("checkpoint", f"{path.name!r}, which is not a file", "a file")
-    if not path.parent.is_dir():
-        raise validate.fail("checkpoint", f"{path.name} in a folder that does not exist", "an existing folder")
-    return path
-
-
 def save(path: str | Path, tensors: dict[str, Tensor], settings: dict) -> None:
     """Write tensors and settings (JSON values) to ``path``, atomically: the old file stays whole until the new one is.
 
@@ -45,7 +32,7 @@ def save(path: str | Path, tensors: dict[str, Tensor], settings: dict) -> None:
 
     from . import __version__
 
-    path = place(path)
+    path = validate.place("checkpoint", path)
     if path.exists():
         _header(path)
     tensors = {name: _finite(path, name, t.detach().cpu().contiguous()) for name, t in tensors.items()}
@@ -70,7 +57,7 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict]:
     """
     from safetensors.torch import load as from_bytes
 
-    path = place(path)
+    path = validate.place("checkpoint", path)
     if not path.exists():
         raise validate.fail("checkpoint", f"no file {path.name}", "a checkpoint written by icl_lib")
     header = _header(path)

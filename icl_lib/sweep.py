@@ -8,7 +8,6 @@ many write the same file.
 from __future__ import annotations
 
 import pickle
-import sys
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, ProcessPoolExecutor, as_completed
 from contextlib import closing
@@ -16,6 +15,7 @@ from numbers import Real
 from pathlib import Path
 
 from . import validate
+from .progress import bar
 from .tables import FAILURE, Grid, Sweep, Table, grid_cells, plain
 
 __all__ = ["Sweep", "SweepBroken", "sweep"]
@@ -63,14 +63,14 @@ def sweep(
     if isinstance(executor, ProcessPoolExecutor):
         _picklable(cell)
     cells = grid_cells(grid)
-    table = Table(cells, None if out is None else _place(out))
+    table = Table(cells, None if out is None else validate.place("out", out))
     waiting = [index for index in range(len(cells)) if index not in table.results]
     outcomes = _finished(cell, cells, waiting, executor)
-    with closing(table), closing(outcomes), _bar(len(cells), len(cells) - len(waiting), progress) as bar:
+    with closing(table), closing(outcomes), bar("sweep", len(cells) - len(waiting), len(cells), progress) as shown:
         try:
             for index, (result, failure) in outcomes:
                 table.add(index, result, failure)
-                bar.update()
+                shown.update()
         except (BrokenExecutor, CancelledError) as broken:
             raise SweepBroken(table.sweep(), len(cells), broken) from broken
     return table.sweep()
@@ -134,27 +134,8 @@ def _numbers(result: object, parameters: Mapping[str, object]) -> dict[str, floa
     return {name: plain(value) for name, value in result.items()}
 
 
-def _place(out: str | Path) -> Path:
-    path = Path(out).resolve()
-    if path.exists() and not path.is_file():
-        raise validate.fail("out", f"{path.name!r}, which is not a file", "a file")
-    if not path.parent.is_dir():
-        raise validate.fail("out", f"{path.name} in a folder that does not exist", "an existing folder")
-    return path
-
-
 def _picklable(cell: Cell) -> None:
     try:
         pickle.dumps(cell)
     except Exception as error:
         raise validate.fail("cell", repr(cell), "a function of a module, which other processes can import") from error
-
-
-def _bar(total: int, start: int, progress: bool):
-    """A progress bar on a terminal or in a notebook; nothing in a log file, where it would only leave debris."""
-    from tqdm import tqdm
-
-    watched = sys.stderr.isatty() or "ipykernel" in sys.modules
-    options = {"initial": start, "total": total, "desc": "sweep", "leave": False, "mininterval": 0.5}
-    hidden = {} if progress and watched else {"disable": True}
-    return tqdm(**options, **hidden)

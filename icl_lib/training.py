@@ -6,8 +6,7 @@ The loss is E ||student(w) - teacher(w)||^2, summed over coordinates. Source: ch
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 
@@ -15,9 +14,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from . import checkpoints, validate
+from . import validate
 from .attention import SoftmaxAttention
 from .one_step import TEACHERS, TOKENS, Task, Teacher, distance_to_construction
+from .progress import bar as progress_bar
 from .trainer import DECAYS, OPTIMIZERS, SignDescent, Trainer
 
 __all__ = ["DECAYS", "OPTIMIZERS", "SignDescent", "TrainingRun", "train_one_step"]
@@ -114,10 +114,10 @@ def train_one_step(
     every, path = validate.whole("checkpoint_every", checkpoint_every, 1), None
     trainer = Trainer(layer, task, teacher if callable(teacher) else TEACHERS[teacher], settings, generator)
     if checkpoint is not None:
-        path = checkpoints.place(checkpoint)
+        path = validate.place("checkpoint", checkpoint)
         if path.exists():
             trainer.restore(path)
-    with trainer, _bar(trainer.done, steps, progress) as bar:
+    with trainer, progress_bar("training", trainer.done, steps, progress, range(trainer.done, steps)) as bar:
         for done in bar:
             if not trainer.advance():
                 break
@@ -156,13 +156,3 @@ def _teacher_name(teacher: str | Teacher) -> str:
     if callable(teacher):
         return getattr(teacher, "__qualname__", type(teacher).__qualname__)
     return validate.one_of("teacher", teacher, TEACHERS)
-
-
-def _bar(start: int, stop: int, progress: bool) -> Iterable[int]:
-    """A progress bar on a terminal or in a notebook; nothing in a log file, where it would only leave debris."""
-    from tqdm import tqdm
-
-    watched = sys.stderr.isatty() or "ipykernel" in sys.modules
-    options = {"initial": start, "total": stop, "desc": "training", "leave": False, "mininterval": 0.5}
-    hidden = {} if progress and watched else {"disable": True}  # if watched, TQDM_DISABLE has its say
-    return tqdm(range(start, stop), **options, **hidden)

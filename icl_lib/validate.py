@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from numbers import Integral, Real
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -148,3 +149,13 @@ def seeded(value: object) -> torch.Generator:
     if not isinstance(value, torch.Generator):
         raise fail("generator", type(value).__name__, "a torch.Generator, e.g. torch.Generator().manual_seed(0)")
     return value
+
+
+def place(name: str, path: str | Path) -> Path:
+    """Return the file that ``path`` names, links followed, if it may be written: it need not exist, its folder must."""
+    path = Path(path).resolve()
+    if path.exists() and not path.is_file():
+        raise fail(name, f"{path.name!r}, which is not a file", "a file")
+    if not path.parent.is_dir():
+        raise fail(name, f"{path.name} in a folder that does not exist", "an existing folder")
+    return path

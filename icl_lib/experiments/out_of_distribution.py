@@ -54,9 +54,13 @@ def _rate(d: int) -> float:
     return stable_learning_rate(LinearTask(d), generator=_seeded(0))
 
 
-@lru_cache
 def trained_layer(d: int = D, steps: int = 200, seed: int = 0) -> SoftmaxAttention:
     """Return a layer for points in R^d, trained to match single NGD steps of size 1 on Gaussian prompts of N points."""
+    return _trained(d, steps, seed)  # one entry of the cache, however the arguments are passed
+
+
+@lru_cache
+def _trained(d: int, steps: int, seed: int) -> SoftmaxAttention:
     task, g = LinearTask(d), _seeded(seed)
     layer = SoftmaxAttention.random(d, generator=g)
     return train_one_step(layer, task, generator=g, lr=_rate(d), steps=steps, n=N, progress=False).layer
