@@ -2,11 +2,24 @@
 
 from importlib import import_module
 
-from . import asymptotics, laws, shifts
-from .algorithms import MaxMargin, gd, max_margin, momentum_ngd, ngd, ngd_decaying, norm_gd
-from .attention import GatedFold, NormedAttention, SoftmaxAttention, attend
+from . import alignment, asymptotics, laws, shifts
+from .algorithms import (
+    MaxMargin,
+    gd,
+    gd_least_squares,
+    kernel_gd,
+    least_squares,
+    max_margin,
+    momentum_ngd,
+    newton_schulz,
+    ngd,
+    ngd_decaying,
+    norm_gd,
+    ridge,
+)
+from .attention import GatedFold, LinearAttention, NormedAttention, SoftmaxAttention, attend
 from .bayes import BayesPoint, bayes_point
-from .classes import class_scores, kesler_prompts
+from .classes import ClassPrompts, class_accuracy, class_scores, kesler_prompts, pair_weights
 from .constructions import (
     LogisticBlock,
     MomentumAttention,
@@ -17,8 +30,11 @@ from .constructions import (
     norm_layer,
     sink_layer,
 )
-from .datasets import DatasetTask
+from .datasets import ClassesTask, DatasetTask
+from .end_to_end import EndToEndRun, train_end_to_end
+from .engine import Certified
 from .features import Featurizer, ReLUAttention, featurizer
+from .kernels import KernelAttention, gaussian_kernel, kernel_layer
 from .laws import LAWS
 from .looped import Looped, Stacked
 from .losses import (
@@ -33,11 +49,16 @@ from .losses import (
 )
 from .metrics import Interval, angle, bootstrap_interval, error_rate, exact_error, fit_slope, normalized_margin
 from .one_step import TEACHERS, distance_to_construction, stable_learning_rate
+from .predictive import BayesPrediction, bayes_prediction
+from .regression import FunctionTask, RegressionPrompts, legendre_matrix
+from .regressors import LeastSquaresAttention, NewtonSchulzAttention, least_squares_layer, newton_schulz_layer
 from .shapes import ShapeTask
+from .streaming import Answer, stream
 from .sweep import Sweep, SweepBroken, sweep
 from .tasks import LinearTask, MixtureTask, Prompts
 from .theorems import THEOREMS, Theorem
 from .training import OPTIMIZERS, TrainingRun, train_one_step
+from .transformer import InContextTransformer
 from .validate import BadInput, NotSeparable
 
 __version__ = "0.1.0"
@@ -47,22 +68,36 @@ __all__ = [
     "OPTIMIZERS",
     "TEACHERS",
     "THEOREMS",
+    "Answer",
     "BadInput",
     "BayesPoint",
+    "BayesPrediction",
+    "Certified",
+    "ClassPrompts",
+    "ClassesTask",
     "DatasetTask",
+    "EndToEndRun",
     "Featurizer",
+    "FunctionTask",
     "GatedFold",
+    "InContextClassifier",
+    "InContextTransformer",
     "Interval",
+    "KernelAttention",
+    "LeastSquaresAttention",
+    "LinearAttention",
     "LinearTask",
     "LogisticBlock",
     "Looped",
     "MaxMargin",
     "MixtureTask",
     "MomentumAttention",
+    "NewtonSchulzAttention",
     "NormedAttention",
     "NotSeparable",
     "Prompts",
     "ReLUAttention",
+    "RegressionPrompts",
     "ShapeTask",
     "SoftmaxAttention",
     "Stacked",
@@ -70,11 +105,14 @@ __all__ = [
     "SweepBroken",
     "Theorem",
     "TrainingRun",
+    "alignment",
     "angle",
     "asymptotics",
     "attend",
     "bayes_point",
+    "bayes_prediction",
     "bootstrap_interval",
+    "class_accuracy",
     "class_scores",
     "decide",
     "distance_to_construction",
@@ -86,10 +124,17 @@ __all__ = [
     "exponential_weights",
     "featurizer",
     "fit_slope",
+    "gaussian_kernel",
     "gd",
+    "gd_least_squares",
+    "kernel_gd",
+    "kernel_layer",
     "kesler_prompts",
     "laws",
+    "least_squares",
+    "least_squares_layer",
     "ledger",
+    "legendre_matrix",
     "log_mean_exp",
     "log_mean_exp_grad",
     "logistic_block",
@@ -99,17 +144,23 @@ __all__ = [
     "max_margin",
     "momentum_layer",
     "momentum_ngd",
+    "newton_schulz",
+    "newton_schulz_layer",
     "ngd",
     "ngd_decaying",
     "ngd_layer",
     "norm_gd",
     "norm_layer",
     "normalized_margin",
+    "pair_weights",
     "plots",
+    "ridge",
     "shifts",
     "sink_layer",
     "stable_learning_rate",
+    "stream",
     "sweep",
+    "train_end_to_end",
     "train_one_step",
     "trials",
 ]
@@ -119,4 +170,6 @@ def __getattr__(name: str):
     """Load the rooms that pull in heavy packages, or that run as a command, only when they are used (PEP 562)."""
     if name in ("plots", "exercises", "ledger", "trials"):
         return import_module(f".{name}", __name__)
+    if name == "InContextClassifier":
+        return import_module(".estimator", __name__).InContextClassifier
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -38,7 +38,7 @@ def _path(w: Tensor, steps: int, update: Callable[[Tensor, int], Tensor]) -> Ten
         path.append(path[-1] + update(path[-1], t))
     path = torch.stack(path)
     if not torch.isfinite(path).all():
-        first = int((~torch.isfinite(path)).any(-1).any(-1).nonzero()[0])
+        first = int((~torch.isfinite(path)).flatten(1).any(-1).nonzero()[0])
         raise validate.fail("step", f"a path that overflows at step {first}", "a smaller step")
     return path
 
@@ -113,6 +113,73 @@ def momentum_ngd(z: Context, step: Step, steps: int, w0: Float[Tensor, "B d"] | 
         return step * (v + g)
 
     return _path(w0, steps, update)
+
+
+def _regression(phi: Tensor, y: Tensor) -> tuple[int, int, int]:
+    B, n, F = validate.shaped("phi", phi, "B n F").shape
+    validate.shaped("y", y, "B n", B=B, n=n)
+    validate.same_kind("y", y, "phi", phi)
+    return B, n, F
+
+
+def gd_least_squares(
+    phi: Float[Tensor, "B n F"],
+    y: Float[Tensor, "B n"],
+    step: Step,
+    steps: int,
+    c0: Float[Tensor, "B F"] | None = None,
+) -> Float[Tensor, "T+1 B F"]:
+    """Return the path of gradient descent on the squared loss (1/2n) sum_i (y_i - <c, phi_i>)^2, from c = 0 or c0.
+
+    Raises BadInput where it overflows: it diverges for steps above 2 / lambda_max of the second moment of phi.
+    """
+    n = _regression(phi, y)[1]
+    c0, step = _start(phi, steps, c0), validate.step(step, phi)
+    return _path(
+        c0, steps, lambda c, t: step * torch.einsum("bn,bnf->bf", y - torch.einsum("bf,bnf->bn", c, phi), phi) / n
+    )
+
+
+def least_squares(phi: Float[Tensor, "B n F"], y: Float[Tensor, "B n"]) -> Float[Tensor, "B F"]:
+    """Return the coefficients of least squares, those of least norm where there are many (n < F, say)."""
+    _regression(phi, y)
+    return torch.linalg.lstsq(phi, y[..., None], driver="gelsd").solution[..., 0]
+
+
+def ridge(phi: Float[Tensor, "B n F"], y: Float[Tensor, "B n"], penalty: float) -> Float[Tensor, "B F"]:
+    """Return the minimiser of (1/n) sum_i (y_i - <c, phi_i>)^2 + penalty ||c||^2, penalty > 0.
+
+    For y_i = <c, phi_i> + noise of variance s^2 and c ~ N(0, v I) it is the mean of c given the prompt, the best
+    possible answer, at penalty = s^2 / (n v).
+    """
+    _, n, F = _regression(phi, y)
+    moment = phi.mT @ phi / n + validate.positive("penalty", penalty) * torch.eye(F).to(phi)
+    return torch.linalg.solve(moment, torch.einsum("bn,bnf->bf", y, phi) / n)
+
+
+def kernel_gd(
+    gram: Float[Tensor, "B n n"], y: Float[Tensor, "B n"], step: Step, steps: int
+) -> Float[Tensor, "T+1 B n"]:
+    """Return the path of functional gradient descent, a <- a + (step / n) (y - gram a) from a = 0.
+
+    The function is sum_i a_i k(x_i, .), and gram the kernel between all pairs of points.
+    """
+    n = _regression(gram, y)[1]
+    if gram.shape[-1] != n:
+        raise validate.fail("gram", f"shape {list(gram.shape)}", f"shape [B, {n}, {n}]")
+    a0, step = _start(gram, steps, None), validate.step(step, gram)
+    return _path(a0, steps, lambda a, t: step * (y - torch.einsum("bij,bj->bi", gram, a)) / n)
+
+
+def newton_schulz(x: Float[Tensor, "B n F"], steps: int) -> Float[Tensor, "T+1 B n F"]:
+    """Return the tokens x after 0 to ``steps`` iterations of x <- 1.5 x - 0.5 S x, S = (1/n) sum_i x_i x_i^T.
+
+    S tends to the identity on the span of x if its eigenvalues lie below 3. Raises BadInput where it overflows.
+    Source: Theorem "Newton-Schulz".
+    """
+    validate.shaped("x", x, "B n F")
+    validate.whole("steps", steps)
+    return _path(x, steps, lambda x, t: 0.5 * x - 0.5 * x @ (x.mT @ x) / x.shape[1])
 
 
 class MaxMargin(NamedTuple):

@@ -7,11 +7,14 @@ token [0, w], the only one that is written.
 
 from __future__ import annotations
 
+from copy import copy
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from . import validate
+from .engine import Bound, State, classifier, head, scratch
 from .tasks import Prompts
 
 OWN_TOKEN = ("masked", "seen")
@@ -27,10 +30,13 @@ def attend(
     """Return what each query reads: value times the softmax mean of the tokens it has ``seen``.
 
     Token x_j gets the score x_j^T score x_i from query x_i; a token not seen gets weight 0. Every query must see at
-    least one token.
+    least one token. Raises BadInput where a score overflows the tokens' dtype: NaN must not reach a token.
     """
     scores = (queries @ score.to(tokens).mT @ tokens.mT).masked_fill(~seen, -torch.inf)
-    return torch.softmax(scores, -1) @ tokens @ value.to(tokens).mT
+    read = torch.softmax(scores, -1) @ tokens @ value.to(tokens).mT
+    if not torch.isfinite(read).all():
+        raise validate.fail("tokens", f"scores or sums that overflow {tokens.dtype}", "smaller tokens, or float64")
+    return read
 
 
 class SoftmaxAttention(nn.Module):
@@ -111,10 +117,10 @@ class SoftmaxAttention(nn.Module):
         """Return the state token before any layer: zeros."""
         if not isinstance(prompts, Prompts):
             raise validate.fail("prompts", type(prompts).__name__, "Prompts (Prompts.from_arrays makes them)")
-        if prompts.z.shape[-1] != self.d:
-            raise validate.fail("prompts", f"points in R^{prompts.z.shape[-1]}", f"points in R^{self.d}, as the layer")
-        self._fits(prompts.z)
-        return prompts.z.new_zeros(prompts.z.shape[0], 2 * self.d)
+        if prompts.x.shape[-1] != self.d:
+            raise validate.fail("prompts", f"points in R^{prompts.x.shape[-1]}", f"points in R^{self.d}, as the layer")
+        self._fits(prompts.x)
+        return prompts.x.new_zeros(prompts.x.shape[0], 2 * self.d)
 
     def _fits(self, batch: Tensor) -> None:
         if self.value.ndim == 3 and self.value.shape[0] != batch.shape[0]:
@@ -143,8 +149,52 @@ class SoftmaxAttention(nn.Module):
         """Return the classifier w that the state token carries."""
         return state[:, self.d :]
 
+    def select(self, chosen: slice | Tensor) -> SoftmaxAttention:
+        """Return the layer for the chosen prompts of a batch: itself, unless it has a value matrix for each prompt."""
+        if self.value.ndim == 2:
+            return self
+        layer = copy(self)
+        layer._parameters = {"score": self.score, "value": None}
+        layer.__dict__["value"] = self.value[chosen]  # a plain tensor: gradients still reach the parameter
+        return layer
+
+    def bind(self, prompts: Prompts) -> Bound | None:
+        """Return the layer bound to its prompts for a long loop, if its matrices are those of a construction.
+
+        With scores -m_i and values step * z_i (or one step for each prompt) only w moves; what a dense matrix would
+        multiply by 0 or by 1 is left out, which changes no bit. None for other matrices, for matrices in training and
+        for a subclass, which may have changed the step.
+        """
+        self.init(prompts)  # do they fit?
+        d, value = self.d, self.value
+        if type(self) is not SoftmaxAttention or self.score.requires_grad or value.requires_grad:
+            return None
+        pattern = torch.zeros_like(self.score)
+        pattern[:d, d:].fill_diagonal_(-1.0)
+        step = value[..., d : d + 1, :1]
+        if not torch.equal(self.score, pattern) or not torch.equal(value, -step * pattern.mT):
+            return None
+        step, z = step.to(prompts.z), prompts.z
+        advance = _masked if self.own_token == "masked" else _seen
+        mass = (lambda t: t * step.reshape(-1)) if self.own_token == "masked" else None
+        room = scratch(z, prompts.zt) if self.own_token == "masked" else None
+        return Bound(advance, (z, prompts.zt, step), (z.new_zeros(z.shape[0], 1, d),), classifier, mass, scratch=room)
+
     def extra_repr(self) -> str:
         return f"d={self.d}, own_token={self.own_token!r}"
+
+
+def _masked(data: tuple, state: State, t: int | Tensor, room: tuple | None = None) -> State:
+    """w + step * sum_i softmax(-m)_i z_i, on rows w [B, 1, d]."""
+    (z, zt, step), (w,) = data, state
+    return (w + head(z, zt, w, room) * step,)
+
+
+def _seen(data: tuple, state: State, t: int | Tensor, room: None = None) -> State:
+    """The same, but the state token takes part with score 0."""
+    (z, zt, step), (w,) = data, state
+    scores = torch.cat([torch.bmm(w.neg(), zt), torch.zeros_like(w[..., :1])], -1)
+    return (w + torch.softmax(scores, -1)[..., :-1].bmm(z) * step,)
 
 
 class NormedAttention(SoftmaxAttention):
@@ -163,6 +213,42 @@ class NormedAttention(SoftmaxAttention):
         """Return the read vector, rescaled to norm ``length``."""
         rms = read.square().mean(-1, keepdim=True).sqrt()
         return self.gain * read / rms.where(rms > 0, torch.ones_like(rms))
+
+
+class LinearAttention(nn.Module):
+    """One head of attention without softmax, on tokens of any width D, and a residual connection.
+
+    score, value: [D, D], value also [B, D, D], one for each prompt. Token x_i reads value times the mean over the
+    context tokens x_j, all but the last, of (x_j^T score x_i) x_j. writes: "state", the last token only, or "all".
+    carry: [D, D] or None, what each written token adds of itself besides. Raises BadInput on other shapes.
+    """
+
+    def __init__(self, score: Tensor, value: Tensor, writes: str = "state", carry: Tensor | None = None) -> None:
+        super().__init__()
+        size = validate.shaped("score", score, "D D").shape[0]
+        for name, matrix in (("score", score), ("value", value), ("carry", carry)):
+            if matrix is None:
+                continue
+            many = name == "value" and validate.floating(name, matrix).ndim == 3
+            shape = validate.shaped(name, matrix, "B D D" if many else "D D").shape
+            if shape[-2:] != (size, size):
+                raise validate.fail(name, f"shape {list(shape)}", f"shape [{size}, {size}]")
+        self.writes = validate.one_of("writes", writes, ("state", "all"))
+        self.score = nn.Parameter(score, requires_grad=False)
+        self.value = nn.Parameter(value, requires_grad=False)
+        self.carry = None if carry is None else nn.Parameter(carry, requires_grad=False)
+
+    def forward(self, tokens: Float[Tensor, "B N D"], t: int = 0) -> Float[Tensor, "B N D"]:
+        """Return the tokens after the head; ``t``, the layer's number, is not used by this layer."""
+        validate.shaped("tokens", tokens, "B N D", D=self.score.shape[0])
+        if tokens.shape[1] < 2:
+            raise validate.fail("tokens", f"shape {list(tokens.shape)}", "a context token before the last token")
+        context, queries = tokens[:, :-1], tokens if self.writes == "all" else tokens[:, -1:]
+        scores = queries @ self.score.to(tokens).mT @ context.mT
+        read = scores @ context @ self.value.to(tokens).mT / context.shape[1]
+        own = 0.0 if self.carry is None else queries @ self.carry.to(tokens).mT
+        written = queries + read + own
+        return written if self.writes == "all" else torch.cat([context, written], 1)
 
 
 class GatedFold(nn.Module):

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from . import validate
 from .attention import NormedAttention, SoftmaxAttention, attend
+from .engine import Bound, State, classifier, head, scratch
 from .tasks import Prompts
 
 
@@ -91,6 +92,19 @@ class LogisticBlock(nn.Module):
         """Return the classifier w: the state itself."""
         return state
 
+    def bind(self, prompts: Prompts) -> Bound | None:
+        """Return the layer bound to its prompts for a long loop, bit for bit its ``step``; None for a subclass."""
+        if type(self) is not LogisticBlock:
+            return None
+        w, z = self.init(prompts)[:, None], prompts.z
+        return Bound(_logistic, (z, prompts.zt, z.new_tensor(self.step_size)), (w,), classifier)
+
+
+def _logistic(data: tuple, state: State, t: int | Tensor, room: None = None) -> State:
+    """w + step * sum_i sigmoid(-m_i) z_i / n, on rows w [B, 1, d]."""
+    (z, zt, step), (w,) = data, state
+    return (w + step * (torch.sigmoid(torch.bmm(w.neg(), zt)) / z.shape[1]).bmm(z),)
+
 
 def logistic_block(d: int, step: float) -> LogisticBlock:
     """Return the two-block layer that is one step of gradient descent on the logistic loss (mean over the context)."""
@@ -157,6 +171,27 @@ class MomentumAttention(nn.Module):
         """Return the classifier w."""
         return state[:, : self.d]
 
+    def bind(self, prompts: Prompts) -> Bound | None:
+        """Return the layer bound to its prompts for a long loop, bit for bit its ``step``; None for a subclass.
+
+        The mass of w after T layers is step * T (T + 3) / 4: layer t leaves t/2 in v and adds step (t/2 + 1) to w.
+        """
+        if type(self) is not MomentumAttention:
+            return None
+        w, v = self.init(prompts)[:, None].chunk(2, -1)
+        z = prompts.z
+        data, step = (z, prompts.zt, z.new_tensor(self.step_size)), self.step_size
+        room = scratch(z, prompts.zt)
+        return Bound(_carried, data, (w, v), classifier, lambda t: step * t * (t + 3) / 4, scratch=room)
+
+
+def _carried(data: tuple, state: State, t: int | Tensor, room: tuple | None = None) -> State:
+    """v <- t/(t+1) (v + g), w <- w + step (v + g), on rows w and v [B, 1, d]."""
+    (z, zt, step), (w, v) = data, state
+    g = head(z, zt, w, room)
+    v = t / (t + 1) * (v + g)
+    return w + step * (v + g), v
+
 
 def momentum_layer(d: int, step: float) -> MomentumAttention:
     """Return the layer that is one step of NGD with momentum; its carry depends on the depth t."""
@@ -165,9 +200,9 @@ def momentum_layer(d: int, step: float) -> MomentumAttention:
 
 def _zeros(prompts: Prompts, d: int, size: int) -> Float[Tensor, "B size"]:
     """The state before any layer, for prompts of the layer's dimension d."""
-    if prompts.z.shape[-1] != d:
-        raise validate.fail("prompts", f"points in R^{prompts.z.shape[-1]}", f"points in R^{d}, as the layer")
-    return prompts.z.new_zeros(prompts.z.shape[0], size)
+    if prompts.x.shape[-1] != d:
+        raise validate.fail("prompts", f"points in R^{prompts.x.shape[-1]}", f"points in R^{d}, as the layer")
+    return prompts.x.new_zeros(prompts.x.shape[0], size)
 
 
 def _blocks(d: int, scales: dict[tuple[int, int], float]) -> Float[Tensor, "3d 3d"]:

@@ -89,6 +89,7 @@ def bootstrap_interval(
     axes=2: over the first two axes, for samples that come in groups: ``samples[s, k]`` is task k of training seed s,
     say, and tasks of one seed are alike. Groups are resampled first, then the members of each (nested bootstrap); the
     interval is somewhat too wide where groups are small, while axes=1 on a flattened array would be far too narrow.
+    Where all groups share their members (the same prompts for every seed) it is too narrow: draw both axes anew.
     """
     validate.finite("samples", validate.floating("samples", samples))
     if validate.whole("axes", axes, 1) > 2:

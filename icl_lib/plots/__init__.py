@@ -4,8 +4,19 @@ from .acceleration import bounds_on_momentum, coefficients, gaps_by_depth, gaps_
 from .anatomy import matrices, reach_of_a_head, reading, sink_share, soft_maximum
 from .base import COLORS, INK, canvas, label_line, show, styled, to_svg
 from .boundaries import boundary_by_depth, error_by_depth, error_by_examples
+from .classes import accuracy_by_depth, accuracy_by_shots, class_regions, class_tables, pair_attention
+from .cost import certificates, error_by_cost, formats, growth, roofline, routes, winners
 from .depth import attention_by_depth, bound_by_depth, race_to_margin, rate_constants, support_by_depth
 from .descent import descent_over_time, same_road, step_sizes
+from .end_to_end import (
+    answer_maps,
+    answers_along_rays,
+    errors_by_layers,
+    lens,
+    nearest_depth,
+    shifted_prompts,
+    training_losses,
+)
 from .failures import (
     loop_gaps,
     memorised,
@@ -42,6 +53,7 @@ from .out_of_distribution import (
     suite_table,
 )
 from .player import block_player
+from .regression import Curve, curves, divergence, eigenvalue_paths, fits
 from .training import (
     block_history,
     distances,
@@ -57,8 +69,13 @@ from .training import (
 __all__ = [
     "COLORS",
     "INK",
+    "Curve",
     "Line",
+    "accuracy_by_depth",
+    "accuracy_by_shots",
     "angles_to_separator",
+    "answer_maps",
+    "answers_along_rays",
     "attention_by_depth",
     "benign",
     "block_history",
@@ -69,21 +86,32 @@ __all__ = [
     "bounds_on_error",
     "bounds_on_momentum",
     "canvas",
+    "certificates",
+    "class_regions",
+    "class_tables",
     "clocks",
     "coefficients",
+    "curves",
     "depth_map",
     "descent_over_time",
     "distances",
+    "divergence",
+    "eigenvalue_paths",
     "ends_of_loops",
+    "error_by_cost",
     "error_by_depth",
     "error_by_examples",
+    "errors_by_layers",
     "errors_by_ratio",
     "faults_by_depth",
     "feature_counts",
+    "fits",
     "folding",
     "foreign_laws",
+    "formats",
     "gaps_by_depth",
     "gaps_by_length",
+    "growth",
     "head_and_step",
     "head_matrices",
     "infinite_context",
@@ -94,6 +122,7 @@ __all__ = [
     "large_steps",
     "layer_error",
     "leak_by_threshold",
+    "lens",
     "lies_and_truths",
     "linear_rates",
     "longer_contexts",
@@ -103,6 +132,7 @@ __all__ = [
     "losses_of_a_margin",
     "matrices",
     "memorised",
+    "nearest_depth",
     "no_separator",
     "noise_floor",
     "noisy_edge",
@@ -111,6 +141,7 @@ __all__ = [
     "optimisers",
     "out_of_reach",
     "outlier_error",
+    "pair_attention",
     "potential_along_rays",
     "precisions",
     "race_to_margin",
@@ -121,12 +152,15 @@ __all__ = [
     "relative_errors",
     "roads",
     "roads_meet",
+    "roofline",
     "rounding_drift",
+    "routes",
     "safe_steps",
     "same_road",
     "seed_band",
     "settling",
     "shape_errors",
+    "shifted_prompts",
     "show",
     "sigmoid_gap",
     "sink_in_depth",
@@ -145,6 +179,8 @@ __all__ = [
     "support_by_depth",
     "tightness_map",
     "to_svg",
+    "training_losses",
     "update_lengths",
     "valley",
+    "winners",
 ]

@@ -28,6 +28,7 @@ COLORS = {
     "logistic": "#E69F00",
     "length": "#9C6152",  # normalised by the length of the gradient
     "svm": "#8C6BB1",
+    "end to end": "#8C8C00",  # a transformer trained on final answers only
     "chance": INK,
     "+1": "#0072B2",
     "-1": "#D55E00",

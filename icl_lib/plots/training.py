@@ -43,7 +43,8 @@ def block_history(run: TrainingRun, steps: Sequence[int]) -> tuple[Figure, str]:
         ):
             ax.imshow(_signed(matrix), interpolation="nearest", extent=(0, 2 * d, 2 * d, 0))
             for x, y in BLIND[name]:
-                ax.add_patch(Rectangle((x * d, y * d), d, d, fc=to_rgba(INK, 0.3), ec=INK, hatch="/////", lw=0))
+                ax.add_patch(Rectangle((x * d, y * d), d, d, fc=to_rgba(INK, 0.15), lw=0))
+                ax.add_patch(Rectangle((x * d, y * d), d, d, fc="none", ec=INK, hatch="/////", lw=0))
             ax.axhline(d, color=INK, lw=0.5), ax.axvline(d, color=INK, lw=0.5)
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set(visible=True, lw=0.5)

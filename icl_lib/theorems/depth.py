@@ -92,6 +92,16 @@ def _inverse_root(i: Instance) -> Sides:
     return Sides(gap, bound, torch.ones_like(gap))
 
 
+def _certificate(i: Instance) -> Sides:
+    """Below gamma: the margin reached. Above: what the head reads, and the mean of all that it has read."""
+    w, gamma = ngd(i.context.z, i.step, i.steps)[1:], i.context.margin / i.context.radius
+    reached = normalized_margin(w, i.context.z) / i.context.radius
+    mean = w.norm(dim=-1) / (i.step * _depths(i) * i.context.radius)
+    gamma = gamma.expand_as(reached)
+    larger = torch.cat([gamma, _read(i)[1].norm(dim=-1), mean])
+    return Sides(torch.cat([reached, gamma, gamma]), larger, torch.ones_like(larger))
+
+
 STATEMENTS = (
     Theorem(
         "thm-descent",
@@ -167,5 +177,15 @@ STATEMENTS = (
         "ours",
         "sure",
         _inverse_root,
+    ),
+    Theorem(
+        "thm-certificate",
+        "Depth certifies itself",
+        r"For every step $\eta > 0$ and depth $T \ge 1$: $\min_i \langle w_T, z_i \rangle / \|w_T\| \le \gamma "
+        r"\le \min \{ \|\sum_i q_i z_i\|, \|w_T\| / (\eta T) \}$, with the attention weights $q$ at depth $T$.",
+        "ours",
+        "sure",
+        _certificate,
+        largest_step=64.0,
     ),
 )

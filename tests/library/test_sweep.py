@@ -215,7 +215,7 @@ def test_a_killed_worker_is_reported_and_finished_rows_are_kept(tmp_path):
         icl.sweep(cells.dies_at_four, grid, out=out, executor=broken)
     finished = caught.value.finished.rows
     assert [int(row["seed"]) for row in lines(out)] == [row["seed"] for row in finished]
-    assert 4 <= len(finished) < 8
+    assert 3 <= len(finished) < 8  # of the four cells before the one that dies, one may still be with the other worker
     assert all(row["failure"] == "" for row in finished)
     icl.sweep(cells.fails_at_three, {"seed": [0, 1, 2, 4, 5, 6, 7]}, out=whole)
     with ThreadPoolExecutor(2) as threads:

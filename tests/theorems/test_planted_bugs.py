@@ -8,7 +8,7 @@ from strategies import seeded
 
 import icl_lib as icl
 from icl_lib.contexts import FAMILIES
-from icl_lib.theorems import acceleration, construction, depth, loop
+from icl_lib.theorems import acceleration, classes, construction, depth, loop, regression
 
 FAMILY_AND_SEED = [(family, seed) for family in FAMILIES for seed in range(4)]
 
@@ -194,6 +194,28 @@ def test_attention_on_the_largest_margin_is_noticed(monkeypatch, name):
     assert violated(icl.THEOREMS[name])
 
 
+# The certificate
+
+
+@pytest.mark.parametrize("bug", [half_as_far, one_step_late, still], ids=lambda f: f.__name__)
+def test_the_certificate_notices_a_path_that_is_not_made_of_attention(monkeypatch, bug):
+    """(Averaging is made of weights too, and uphill a sign changes no length: both certify just as well.)"""
+    monkeypatch.setattr(depth, "ngd", bug)
+    assert violated(icl.THEOREMS["thm-certificate"])
+
+
+@pytest.mark.parametrize("factor", [0.99, 1.01])
+def test_the_certificate_notices_a_wrong_margin(factor):
+    """Too small, and a margin reached lies above it; too large, and it lies above a mean of the tokens."""
+    assert violated(with_gamma(icl.THEOREMS["thm-certificate"], factor))
+
+
+def test_weights_that_do_not_sum_to_one_certify_nothing(monkeypatch):
+    right = icl.exponential_weights
+    monkeypatch.setattr(depth, "exponential_weights", lambda w, z: 0.99 * right(w, z))
+    assert violated(icl.THEOREMS["thm-certificate"])
+
+
 # The loop of a learned layer
 
 
@@ -322,3 +344,135 @@ def test_the_velocity_is_a_mean_with_these_weights(monkeypatch):
         return s._replace(smaller=(even / i.context.radius[:, None]).square().sum(-1))
 
     assert violated(replace(theorem, sides=sides))
+
+
+# Regression
+
+
+def linear_layer(**changes):
+    """The maker of least-squares layers, with its matrices changed."""
+
+    def make(d, step, preconditioner=None):
+        layer = icl.least_squares_layer(d, step, preconditioner)
+        for name, change in changes.items():
+            matrix = getattr(layer, name)
+            matrix.data = change(matrix.data)
+        return layer
+
+    return make
+
+
+LINEAR_BUGS = {
+    "the sign of the scores": {"score": lambda m: -m},
+    "the sign of the values": {"value": lambda m: -m},
+    "no residual: the labels themselves": {"score": lambda m: m * (m > 0)},
+    "a step off by 1e-9": {"value": lambda m: m * (1 + 1e-9)},
+    "a score off by 1e-9": {"score": lambda m: m * (1 + 1e-9)},
+}
+
+
+@pytest.mark.parametrize("bug", LINEAR_BUGS.values(), ids=LINEAR_BUGS.keys())
+@pytest.mark.parametrize("name", ["thm-linear-head", "thm-one-step-error"])
+def test_a_theorem_on_regression_notices_a_wrong_head(monkeypatch, name, bug):
+    if name == "thm-one-step-error":  # from 0 on the residual is the label, and the fast path has no score matrix
+        bug = {"value": bug["value"]} if "value" in bug else {"value": lambda m: m * (1 + 1e-9)}
+    monkeypatch.setattr(regression, "least_squares_layer", linear_layer(**bug))
+    assert violated(icl.THEOREMS[name])
+
+
+@pytest.mark.parametrize("factor", [-1.0, 1 + 1e-9, 0.5])
+def test_the_theorem_on_many_steps_notices_a_wrong_step(monkeypatch, factor):
+    monkeypatch.setattr(regression, "least_squares_layer", linear_layer(value=lambda m: factor * m))
+    assert violated(icl.THEOREMS["thm-residual-steps"])
+
+
+RIGHT_FEATURES = regression.orthonormal
+
+
+@pytest.mark.parametrize("atoms", [lambda z: z[:, : regression.ATOMS], lambda z: 2 * RIGHT_FEATURES(z)])
+def test_the_error_of_one_step_needs_orthonormal_features(monkeypatch, atoms):
+    monkeypatch.setattr(regression, "orthonormal", atoms)
+    assert violated(icl.THEOREMS["thm-one-step-error"])
+
+
+WHITENING_BUGS = {
+    "a value of -0.4 u": lambda layer: layer.value.data.mul_(0.8),
+    "no carry": lambda layer: layer.carry.data.mul_(0.0),
+    "a carry off by 1e-9": lambda layer: layer.carry.data.mul_(1 + 1e-9),
+    "the sign of the scores": lambda layer: layer.score.data.neg_(),
+    "context not written": lambda layer: setattr(layer, "writes", "state"),
+}
+
+
+@pytest.mark.parametrize("bug", WHITENING_BUGS.values(), ids=WHITENING_BUGS.keys())
+def test_newton_schulz_notices_another_iteration(monkeypatch, bug):
+    def make(d, scale=1.0):
+        layer = icl.newton_schulz_layer(d, scale)
+        bug(layer)
+        return layer
+
+    monkeypatch.setattr(regression, "newton_schulz_layer", make)
+    assert violated(icl.THEOREMS["thm-newton-schulz"])
+
+
+def test_newton_schulz_is_not_cubic_in_what_is_missing():
+    """The square cannot be claimed to be a power of 2.1."""
+    theorem = icl.THEOREMS["thm-newton-schulz"]
+
+    def sides(i):
+        s = theorem.sides(i)
+        return s._replace(larger=s.larger**1.05)
+
+    assert violated(replace(theorem, sides=sides))
+
+
+def kesler_with(codes):
+    """Kesler's tokens with other codes: a function of e_{y_i} [B, n, 1, K] and e_c [K, K]; all c, the own one too."""
+
+    def make(x, y, K):
+        unit = torch.eye(K).to(x)
+        z = torch.einsum("bnck,bnd->bnckd", codes(unit[y][:, :, None], unit), x).flatten(3)
+        rivals = (torch.arange(K) != y[..., None])[..., None].expand(z.shape)
+        z = z[rivals].view(len(x), -1, z.shape[-1])
+        return icl.Prompts(z, torch.ones_like(z[..., 0]))
+
+    return make
+
+
+def own_class_kept(x, y, K):
+    right = icl.kesler_prompts(x, y, K)
+    z = torch.cat([right.z, torch.zeros_like(right.z[:, : x.shape[1]])], 1)  # a point against its own class
+    return icl.Prompts(z, torch.ones_like(z[..., 0]))
+
+
+def one_rival_missing(x, y, K):
+    right = icl.kesler_prompts(x, y, K)
+    return icl.Prompts(right.z[:, 1:], right.y[:, 1:]) if right.z.shape[1] > 1 else right
+
+
+KESLER_BUGS = {
+    "the sign": kesler_with(lambda own, rival: rival - own),
+    "a plus between the classes": kesler_with(lambda own, rival: own + rival),
+    "no rival": kesler_with(lambda own, rival: own + 0 * rival),
+    "all rivals at once": kesler_with(lambda own, rival: own - (1 - own) / (rival.shape[-1] - 1) + 0 * rival),
+    "tokens of length one": kesler_with(lambda own, rival: (own - rival) / 2**0.5),
+    "the own class kept": own_class_kept,
+    "one rival missing": one_rival_missing,
+}
+
+
+def test_the_planted_tokens_differ_from_the_right_ones_by_their_bug_only(monkeypatch):
+    monkeypatch.setattr(classes, "kesler_prompts", kesler_with(lambda own, rival: own - rival))
+    assert not violated(icl.THEOREMS["thm-kesler"])
+
+
+@pytest.mark.parametrize("bug", KESLER_BUGS.values(), ids=KESLER_BUGS.keys())
+def test_the_theorem_on_many_classes_notices_other_tokens(monkeypatch, bug):
+    monkeypatch.setattr(classes, "kesler_prompts", bug)
+    assert violated(icl.THEOREMS["thm-kesler"])
+
+
+@pytest.mark.parametrize("bug", ["the sign of the scores", "a step off by 1e-9", "the mask"])
+def test_the_theorem_on_many_classes_notices_a_wrong_layer(monkeypatch, bug):
+    monkeypatch.setattr(classes, "ngd_layer", wrong(icl.ngd_layer, **LAYER_BUGS[bug]))
+    assert violated(icl.THEOREMS["thm-kesler"])

@@ -21,7 +21,8 @@ NAMES = {
     "thm-attention-norm", "thm-support", "thm-direction", "thm-decaying", "thm-inverse-root", "thm-sigmoid-gap",
     "thm-logistic-block", "thm-rms-norm", "thm-infinite-context", "thm-landscape", "thm-loop-error",
     "thm-preconditioner", "thm-loop-linear", "thm-loop-margin", "thm-vc", "thm-leave-one-out",
-    "thm-momentum", "thm-velocity", "thm-featurizer",
+    "thm-momentum", "thm-velocity", "thm-featurizer", "thm-kesler",
+    "thm-certificate", "thm-linear-head", "thm-one-step-error", "thm-residual-steps", "thm-newton-schulz",
 }  # fmt: skip
 
 
@@ -121,7 +122,7 @@ REFUSED = {
         "relative_step",
     ),
     "one step beyond the range": (
-        lambda i, t: {"relative_step": torch.cat([i.relative_step[:-1] * 0 + 0.1, i.relative_step[:1] * 0 + 2.1])},
+        lambda i, t: {"relative_step": torch.where(torch.arange(4) < 3, 0.1, 1.05 * t.largest_step).double()},
         "relative_step",
     ),
     "step zero": (lambda i, t: {"relative_step": 0 * i.relative_step}, "relative_step"),
