@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -36,83 +37,62 @@ def one_layer_solution(tokens, step):
     return after
 
 
-def _split(tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The folded tokens z [n, d], the query x [d] and the classifier w [d] of a token matrix."""
+def _split(tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """The folded tokens z [n, d] and the classifier w [d] of a token matrix."""
     d = tokens.shape[1] // 2
-    return tokens[:-1, :d], tokens[-1, :d], tokens[-1, d:]
+    return tokens[:-1, :d], tokens[-1, d:]
 
 
-def _with_state(tokens: Tensor, w: Tensor) -> Tensor:
+def _with_state(tokens: Tensor, state) -> Tensor:
+    """The tokens with the state that a function makes of z and w."""
     after = tokens.clone()
-    after[-1, tokens.shape[1] // 2 :] = w
+    after[-1, tokens.shape[1] // 2 :] = state(*_split(tokens))
     return after
 
 
-def _attracted(tokens, step):
-    z, _, w = _split(tokens)
-    return _with_state(tokens, w + step * torch.softmax(z @ w, 0) @ z)
-
-
-def _ascending(tokens, step):
-    z, _, w = _split(tokens)
-    return _with_state(tokens, w - step * torch.softmax(-z @ w, 0) @ z)
-
-
-def _without_residual(tokens, step):
-    z, _, w = _split(tokens)
-    return _with_state(tokens, step * torch.softmax(-z @ w, 0) @ z)
-
-
-def _summed(tokens, step):
-    z, _, w = _split(tokens)
-    return _with_state(tokens, w + step * torch.exp(-z @ w) @ z)
-
-
-def _plain_gradient(tokens, step):
-    z, _, w = _split(tokens)
-    return _with_state(tokens, w + step * torch.exp(-z @ w) @ z / len(z))
-
-
-def _averaged_twice(tokens, step):
-    z, _, w = _split(tokens)
-    return _with_state(tokens, w + step * torch.softmax(-z @ w, 0) @ z / len(z))
-
-
 def _leaked_label(tokens, step):
-    _, _, w = _split(tokens)
-    keys = tokens[:, : len(w)]
-    return _with_state(tokens, w + step * torch.softmax(-keys @ w, 0) @ keys)
-
-
-def _sink(tokens, step):
-    z, _, w = _split(tokens)
-    weights = torch.exp(-z @ w)
-    return _with_state(tokens, w + step * weights @ z / (1 + weights.sum()))
-
-
-def _unweighted(tokens, step):
-    z, _, w = _split(tokens)
-    return _with_state(tokens, w + step * z.mean(0))
-
-
-def _scaled_by_block(tokens, step):
-    z, _, w = _split(tokens)
-    return _with_state(tokens, w + step * torch.softmax(-z @ w / len(w) ** 0.5, 0) @ z)
-
-
-def _scaled_by_token(tokens, step):
-    z, _, w = _split(tokens)
-    return _with_state(tokens, w + step * torch.softmax(-z @ w / (2 * len(w)) ** 0.5, 0) @ z)
+    keys = tokens[:, : tokens.shape[1] // 2]
+    return _with_state(tokens, lambda z, w: w + step * torch.softmax(-keys @ w, 0) @ keys)
 
 
 def _wrong_block(tokens, step):
-    z, _, w = _split(tokens)
+    z, w = _split(tokens)
     after = tokens.clone()
     after[-1, : len(w)] += step * torch.softmax(-z @ w, 0) @ z
     return after
 
 
 _SCALED = "The weights are too even: something divides the scores. Our scores are plain inner products."
+
+
+def _layer_in_numpy(tokens, step):
+    tokens = tokens.numpy().copy()
+    d = tokens.shape[1] // 2
+    weights = np.exp(-tokens[:-1, :d] @ tokens[-1, d:])
+    tokens[-1, d:] += step * (weights / weights.sum()) @ tokens[:-1, :d]
+    return tokens
+
+
+def _layer_with_loops(tokens, step):
+    rows = tokens.tolist()
+    d = len(rows[0]) // 2
+    *context, state = rows
+    weights = [float(np.exp(-sum(a * b for a, b in zip(z[:d], state[d:], strict=True)))) for z in context]
+    for k in range(d):
+        state[d + k] += step * sum(q * z[k] for q, z in zip(weights, context, strict=True)) / sum(weights)
+    return rows
+
+
+def _layer_in_float32(tokens, step):
+    return one_layer_solution(tokens.float(), step)
+
+
+def _layer_by_autograd(tokens, step):
+    d = tokens.shape[1] // 2
+    w = tokens[-1, d:].clone().requires_grad_()
+    gradient = torch.autograd.grad(torch.logsumexp(-tokens[:-1, :d] @ w, 0), w)[0]
+    return torch.cat([tokens[:-1], torch.cat([tokens[-1, :d], w - step * gradient])[None]])
+
 
 one_layer = Exercise(
     title="One layer from the loss",
@@ -124,21 +104,27 @@ one_layer = Exercise(
     cases=_layer_cases(),
     mistakes={
         "attracted to large margins": (
-            _attracted,
+            lambda tokens, step: _with_state(tokens, lambda z, w: w + step * torch.softmax(z @ w, 0) @ z),
             "The head looks at the tokens that w already gets right. Which sign must the score have?",
         ),
-        "ascent": (_ascending, "The weights are right, and the loss goes up. Which way does -grad phi point?"),
-        "no residual connection": (_without_residual, "You return what the head reads; the layer adds it to w."),
+        "ascent": (
+            lambda tokens, step: _with_state(tokens, lambda z, w: w - step * torch.softmax(-z @ w, 0) @ z),
+            "The weights are right, and the loss goes up. Which way does -grad phi point?",
+        ),
+        "no residual connection": (
+            lambda tokens, step: _with_state(tokens, lambda z, w: step * torch.softmax(-z @ w, 0) @ z),
+            "You return what the head reads; the layer adds it to w.",
+        ),
         "sum instead of softmax": (
-            _summed,
+            lambda tokens, step: _with_state(tokens, lambda z, w: w + step * torch.exp(-z @ w) @ z),
             "Your weights exp(-m_i) do not sum to 1. Dividing by the loss is what the softmax does.",
         ),
         "plain gradient descent": (
-            _plain_gradient,
+            lambda tokens, step: _with_state(tokens, lambda z, w: w + step * torch.exp(-z @ w) @ z / len(z)),
             "This is a step of plain gradient descent on L. The normalised step divides it by L(w) as well.",
         ),
         "divided by n twice": (
-            _averaged_twice,
+            lambda tokens, step: _with_state(tokens, lambda z, w: w + step * torch.softmax(-z @ w, 0) @ z / len(z)),
             "The direction is right and n times too short. The 1/n of the loss cancels: where did yours come from?",
         ),
         "leaked label": (
@@ -147,12 +133,27 @@ one_layer = Exercise(
             "label were +1. The state token must not be among the keys.",
         ),
         "sink": (
-            _sink,
+            lambda tokens, step: _with_state(
+                tokens, lambda z, w: w + step * torch.exp(-z @ w) @ z / (1 + torch.exp(-z @ w).sum())
+            ),
             "Your weights sum to S/(1+S): a token with score 0 and value 0 takes part. Which one should be masked?",
         ),
-        "equal weights": (_unweighted, "Every token counts the same in your update. What does w have to say about it?"),
-        "scores divided by sqrt(d)": (_scaled_by_block, _SCALED),
-        "scores divided by sqrt(2d)": (_scaled_by_token, _SCALED),
+        "equal weights": (
+            lambda tokens, step: _with_state(tokens, lambda z, w: w + step * z.mean(0)),
+            "Every token counts the same in your update. What does w have to say about it?",
+        ),
+        "scores divided by sqrt(d)": (
+            lambda tokens, step: _with_state(
+                tokens, lambda z, w: w + step * torch.softmax(-z @ w / len(w) ** 0.5, 0) @ z
+            ),
+            _SCALED,
+        ),
+        "scores divided by sqrt(2d)": (
+            lambda tokens, step: _with_state(
+                tokens, lambda z, w: w + step * torch.softmax(-z @ w / (2 * len(w)) ** 0.5, 0) @ z
+            ),
+            _SCALED,
+        ),
         "written to the context block": (
             _wrong_block,
             "The update is right and lands in the context block of the state token, on top of the query. The value "
@@ -161,6 +162,12 @@ one_layer = Exercise(
     },
     first_hint="Cut z and w out of the token matrix first; the last row is [x_query, w].",
     praise="This is the layer: dividing by the loss is its softmax, adding to w its residual connection.",
+    also_right={
+        "NumPy": _layer_in_numpy,
+        "loops": _layer_with_loops,
+        "float32": _layer_in_float32,
+        "autograd": _layer_by_autograd,
+    },
 )
 
 # --- 2: the two matrices, for tokens whose state block comes first: [0, z_i] and [w, x]
@@ -172,8 +179,8 @@ def _matrices_stub(d, step):
 
 def two_matrices_solution(d, step):
     score, value = torch.zeros(2 * d, 2 * d), torch.zeros(2 * d, 2 * d)
-    score[d:, :d] = -torch.eye(d)  # rows: the key's context; columns: the query's state
-    value[:d, d:] = step * torch.eye(d)  # rows: written to the state; columns: read from the context
+    score[d:, :d] = -torch.eye(d)  # row: key's context; column: state
+    value[:d, d:] = step * torch.eye(d)  # row: written; column: read
     return score, value
 
 
@@ -201,63 +208,30 @@ def _filled(d: int, score: dict, value: dict) -> tuple[Tensor, Tensor]:
     return both[0], both[1]
 
 
-def _layout_of_the_chapter(d, step):
-    return _filled(d, {(1, 0): -1}, {(0, 1): step})
-
-
-def _score_transposed(d, step):
-    return _filled(d, {(1, 0): -1}, {(1, 0): step})
-
-
-def _minus_missing(d, step):
-    return _filled(d, {(0, 1): 1}, {(1, 0): step})
-
-
-def _minus_in_the_value(d, step):
-    return _filled(d, {(0, 1): -1}, {(1, 0): -step})
-
-
-def _step_in_the_score(d, step):
-    return _filled(d, {(0, 1): -step}, {(1, 0): 1})
-
-
-def _step_twice(d, step):
-    return _filled(d, {(0, 1): -step}, {(1, 0): step})
-
-
-def _step_missing(d, step):
-    return _filled(d, {(0, 1): -1}, {(1, 0): 1})
-
-
-def _root_in_the_score(d, step):
-    return _filled(d, {(0, 1): -(d**-0.5)}, {(1, 0): step})
-
-
-def _root_of_2d_in_the_score(d, step):
-    return _filled(d, {(0, 1): -((2 * d) ** -0.5)}, {(1, 0): step})
-
-
-def _value_transposed(d, step):
-    return _filled(d, {(0, 1): -1}, {(0, 1): step})
-
-
-def _value_in_place(d, step):
-    return _filled(d, {(0, 1): -1}, {(0, 0): step})
-
-
-def _whole_identity(d, step):
-    return _filled(d, {(0, 0): -1, (0, 1): -1, (1, 1): -1}, {(1, 0): step})
-
-
-def _diagonal_score(d, step):
-    return _filled(d, {(0, 0): -1, (1, 1): -1}, {(1, 0): step})
-
-
 _QUERY_IN_THE_SCORE = (
     "The context block of the state token takes part in your scores. It holds the query: the answer to one query would "
     "change what is learnt from the context."
 )
 _DIVIDED = "You divided the scores. Our attention does not scale them, so there is nothing to make up for."
+
+
+def _matrices_in_numpy(d, step):
+    zero, one = np.zeros((d, d)), np.eye(d)
+    return np.block([[zero, zero], [-one, zero]]), np.block([[zero, step * one], [zero, zero]])
+
+
+def _matrices_with_loops(d, step):
+    score, value = ([[0.0] * (2 * d) for _ in range(2 * d)] for _ in range(2))
+    for k in range(d):
+        score[d + k][k], value[k][d + k] = -1, step
+    return score, value
+
+
+def _matrices_with_idle_blocks_filled(d, step):
+    score, value = two_matrices_solution(d, step)
+    score[:d], value[:, :d] = 7.0, -3.0  # they meet only zeros: the layer is the same
+    return score, value
+
 
 two_matrices = Exercise(
     title="The two matrices, in another layout",
@@ -270,52 +244,66 @@ two_matrices = Exercise(
     measure=_blocks,
     mistakes={
         "the layout of the chapter": (
-            _layout_of_the_chapter,
+            lambda d, step: _filled(d, {(1, 0): -1}, {(0, 1): step}),
             "Your head writes nothing. Are these the chapter's matrices? Here tokens have the state block first: "
             "which rows of the score matrix does a context token meet now? Or did you return the value matrix first?",
         ),
         "score transposed": (
-            _score_transposed,
+            lambda d, step: _filled(d, {(1, 0): -1}, {(1, 0): step}),
             "All your scores are equal. Rows of the score matrix meet the key, columns the query: which block of a "
             "context token is not zero?",
         ),
         "minus missing": (
-            _minus_missing,
+            lambda d, step: _filled(d, {(0, 1): 1}, {(1, 0): step}),
             "Your head attends to the tokens with the largest margins. It should flee them.",
         ),
         "minus in the value": (
-            _minus_in_the_value,
+            lambda d, step: _filled(d, {(0, 1): -1}, {(1, 0): -step}),
             "The weights are right, and w moves away from the tokens that it should move to. One minus is enough.",
         ),
         "step in the score": (
-            _step_in_the_score,
+            lambda d, step: _filled(d, {(0, 1): -step}, {(1, 0): 1}),
             "The step size sits in the wrong matrix. (It is not lost: by scale invariance this is the same descent in "
             "other units. For this w, it belongs where the update is made.)",
         ),
         "step in both": (
-            _step_twice,
+            lambda d, step: _filled(d, {(0, 1): -step}, {(1, 0): step}),
             "The step size appears in both matrices. It scales the update, not the attention.",
         ),
-        "step missing": (_step_missing, "Right for step = 1. Where does the step size go?"),
-        "scores divided by sqrt(d)": (_root_in_the_score, _DIVIDED),
-        "scores divided by sqrt(2d)": (_root_of_2d_in_the_score, _DIVIDED),
+        "step missing": (
+            lambda d, step: _filled(d, {(0, 1): -1}, {(1, 0): 1}),
+            "Right for step = 1. Where does the step size go?",
+        ),
+        "scores divided by sqrt(d)": (lambda d, step: _filled(d, {(0, 1): -(d**-0.5)}, {(1, 0): step}), _DIVIDED),
+        "scores divided by sqrt(2d)": (
+            lambda d, step: _filled(d, {(0, 1): -((2 * d) ** -0.5)}, {(1, 0): step}),
+            _DIVIDED,
+        ),
         "value transposed": (
-            _value_transposed,
+            lambda d, step: _filled(d, {(0, 1): -1}, {(0, 1): step}),
             "Your value matrix reads the state block of context tokens, which is zero. Rows are where it writes, "
             "columns where it reads.",
         ),
         "value in the context block": (
-            _value_in_place,
+            lambda d, step: _filled(d, {(0, 1): -1}, {(0, 0): step}),
             "Your head reads the right thing and writes it on top of the query, not into the state block.",
         ),
-        "a block too many": (_whole_identity, _QUERY_IN_THE_SCORE),
+        "a block too many": (
+            lambda d, step: _filled(d, {(0, 0): -1, (0, 1): -1, (1, 1): -1}, {(1, 0): step}),
+            _QUERY_IN_THE_SCORE,
+        ),
         "diagonal score": (
-            _diagonal_score,
+            lambda d, step: _filled(d, {(0, 0): -1, (1, 1): -1}, {(1, 0): step}),
             "Your scores compare like with like, the query with the keys. " + _QUERY_IN_THE_SCORE,
         ),
     },
     first_hint="Which block of a context token must meet which block of the state token? Where is what is read to go?",
     praise="Two blocks out of eight, both multiples of the identity: that is the whole construction.",
+    also_right={
+        "NumPy": _matrices_in_numpy,
+        "loops": _matrices_with_loops,
+        "idle blocks filled": _matrices_with_idle_blocks_filled,
+    },
 )
 
 # --- 3: a counter-example to (sigmoid - y)
@@ -368,28 +356,12 @@ def _refutes(returned: tuple[Tensor, ...]) -> Tensor:
     return torch.tensor(float(next((VERDICTS.index(name) for name, so in found.items() if so), 0)))
 
 
-def _one_token():
-    return torch.tensor([1.0, 0.0]), torch.tensor([[-4.0, 1.0]])
+def _counter_in_numpy():
+    return np.array([0.3, -2.0, 1.0]), np.array([[0.0, 3.0, 1.0], [1.0, 0.0, -1.0], [0.5, 0.5, 0.5]])
 
 
-def _zero_w():
-    return torch.zeros(2), torch.tensor([[-4.0, 1.0], [-1.0, 2.0]])
-
-
-def _equal_margins():
-    return torch.tensor([1.0, 0.0]), torch.tensor([[-4.0, 1.0], [-4.0, 2.0]])
-
-
-def _antipodal():
-    return torch.tensor([1.0, 0.0]), torch.tensor([[2.0, 1.0], [-2.0, -1.0]])
-
-
-def _all_right():
-    return torch.tensor([1.0, 0.0]), torch.tensor([[4.0, 1.0], [1.0, 2.0]])
-
-
-def _close():
-    return torch.tensor([0.1, 0.0]), torch.tensor([[-4.0, 1.0], [-1.0, 2.0]])
+def _counter_as_lists():
+    return [1.0], [[-3.0], [-1.0], [2.0]]
 
 
 counter_example = Exercise(
@@ -403,35 +375,36 @@ counter_example = Exercise(
     measure=_refutes,
     mistakes={
         "one token": (
-            _one_token,
+            lambda: (torch.tensor([1.0, 0.0]), torch.tensor([[-4.0, 1.0]])),
             "With one token, all weights that sum to 1 are equal to 1. You need at least two.",
         ),
         "w is zero": (
-            _zero_w,
+            lambda: (torch.zeros(2), torch.tensor([[-4.0, 1.0], [-1.0, 2.0]])),
             "At w = 0 every margin is 0: both formulas give equal weights, whatever the tokens.",
         ),
         "equal margins": (
-            _equal_margins,
+            lambda: (torch.tensor([1.0, 0.0]), torch.tensor([[-4.0, 1.0], [-4.0, 2.0]])),
             "Your margins are all equal, so both give 1/n to every token. (Before normalising they may differ, but so "
             "do any two multiples of the same weights.)",
         ),
         "equal up to sign": (
-            _antipodal,
+            lambda: (torch.tensor([1.0, 0.0]), torch.tensor([[2.0, 1.0], [-2.0, -1.0]])),
             "Your tokens are equal up to sign. That refutes this head, but not the idea: for z_2 = -z_1 a head with "
             "half the scores, -I/2, has exactly the sigmoid's weights, at every w. Choose tokens that no other score "
             "matrix can mend.",
         ),
         "all margins positive": (
-            _all_right,
+            lambda: (torch.tensor([1.0, 0.0]), torch.tensor([[4.0, 1.0], [1.0, 2.0]])),
             "Your w gets every token right. There exp(-m) and sigmoid(-m) look alike, and the two never differ by as "
             "much as 1/2. Look where w is wrong.",
         ),
         "too close": (
-            _close,
+            lambda: (torch.tensor([0.1, 0.0]), torch.tensor([[-4.0, 1.0], [-1.0, 2.0]])),
             "They differ, but by less than 1/2. The sigmoid saturates: it hardly tells a bad mistake from a worse one. "
             "The exponential does.",
         ),
     },
     first_hint="Both weightings depend on w and z only through the margins: choose two margins first.",
     praise="At this w the attention weights are not the sigmoid's, normalised or not. One example is enough.",
+    also_right={"NumPy": _counter_in_numpy, "lists": _counter_as_lists},
 )

@@ -1,185 +1,181 @@
-"""How an answer is judged: by what it returns, with a hint for what went wrong, and never with a traceback."""
+"""Every coded exercise of the book refuses its stub and its named mistakes, with a hint each, and no right answer.
 
+The exercises are found by looking for them: a new one is tested as soon as it is written.
+"""
+
+import copy
 import re
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from strategies import normal
+from icl_project import chapter_sources
 
-from icl_lib.exercises import Exercise, Verdict
+from icl_lib import exercises
+from icl_lib.exercises import Exercise
+from icl_lib.exercises.base import _as_tensors
 
-
-def solution(w, z):
-    return torch.softmax(-(z @ w), -1)
-
-
-def stub(w, z):
-    return torch.zeros(len(z), dtype=z.dtype)
-
-
-def wrong_sign(w, z):
-    return torch.softmax(z @ w, -1)
-
-
-def not_normalised(w, z):
-    return torch.exp(-(z @ w))
-
-
-CASES = [(normal(3, seed=s), normal(5, 3, seed=s + 10)) for s in range(3)]
-EXERCISE = Exercise(
-    title="Weights",
-    difficulty=1,
-    importance=2,
-    minutes=5,
-    stub=stub,
-    solution=solution,
-    cases=CASES,
-    mistakes={
-        "sign": (wrong_sign, "Which points count most?"),
-        "normalisation": (not_normalised, "What do the weights sum to?"),
-    },
-    first_hint="Start from the margins.",
-    praise="These are attention weights.",
-)
-
-
-def in_numpy(w, z):
-    e = np.exp(-(np.asarray(z) @ np.asarray(w)))
-    return e / e.sum()
-
-
-RIGHT = {
-    "the solution": solution,
-    "NumPy": in_numpy,
-    "a list of numbers": lambda w, z: in_numpy(w, z).tolist(),
-    "float32": lambda w, z: solution(w.float(), z.float()),
-    "with a gradient": lambda w, z: solution(w.clone().requires_grad_(), z),
-    "another formula": lambda w, z: torch.exp(-(z @ w) - torch.logsumexp(-(z @ w), 0)),
+FOUND = {
+    f"{chapter}.{name}": value
+    for chapter in exercises.CHAPTERS
+    for name, value in vars(import_module(f"icl_lib.exercises.{chapter}")).items()
+    if isinstance(value, Exercise)
 }
+MISTAKES = [(name, mistake) for name, exercise in FOUND.items() for mistake in exercise.mistakes]
+RIGHT = [(name, answer) for name, exercise in FOUND.items() for answer in exercise.also_right]
+every_exercise = pytest.mark.parametrize("name", FOUND)
 
 
-@pytest.mark.parametrize("answer", RIGHT.values(), ids=RIGHT.keys())
-def test_any_right_answer_passes(answer):
-    verdict = EXERCISE.check(answer)
-    assert verdict
-    assert verdict == Verdict(True, "These are attention weights.")
-    assert repr(verdict) == "Right. These are attention weights."
+def test_the_exercises_are_found():
+    assert {"ch01", "ch04"} <= set(exercises.CHAPTERS)
+    assert all(any(name.startswith(chapter) for name in FOUND) for chapter in exercises.CHAPTERS)
+    assert exercises.ch04.one_layer is FOUND["ch04.one_layer"]
+    assert set(exercises.CHAPTERS) < set(dir(exercises))
 
 
-@pytest.mark.parametrize("name", EXERCISE.mistakes)
-@pytest.mark.parametrize("scale", [1, 1 + 1e-6])
-def test_a_named_mistake_gets_its_own_hint(name, scale):
-    wrong, hint = EXERCISE.mistakes[name]
-    verdict = EXERCISE.check(lambda w, z: (scale * wrong(w, z)).numpy())
+@pytest.mark.parametrize(("name", "mistake"), MISTAKES)
+def test_every_mistake_is_refused_with_its_own_hint(name, mistake):
+    wrong, hint = FOUND[name].mistakes[mistake]
+    verdict = FOUND[name].check(wrong)
+    assert (verdict.passed, verdict.mistake, verdict.message) == (False, mistake, hint)
+
+
+@every_exercise
+def test_there_are_four_mistakes_at_least_and_no_hint_gives_the_solution_away(name):
+    mistakes = FOUND[name].mistakes
+    assert len(mistakes) >= 4
+    for text in (FOUND[name].first_hint, *(hint for _, hint in mistakes.values())):
+        assert 30 < len(text) < 320
+        assert "torch." not in text
+
+
+@every_exercise
+def test_the_stub_is_refused_and_told_something(name):
+    verdict = FOUND[name].check(FOUND[name].stub)
     assert not verdict
-    assert verdict == Verdict(False, hint, name)
-    assert repr(verdict) == f"Not yet. {hint}"
+    assert verdict.mistake is not None
+    assert repr(verdict).startswith("Not yet. ")
 
 
-def test_the_most_specific_mistake_comes_first():
-    both = {"first": (wrong_sign, "first"), "second": (wrong_sign, "second")}
-    assert Exercise(**{**vars(EXERCISE), "mistakes": both}).check(wrong_sign).mistake == "first"
+@every_exercise
+def test_the_solution_passes_and_can_be_printed(name, capsys):
+    exercise = FOUND[name]
+    verdict = exercise.check(exercise.solution)
+    assert verdict, verdict
+    assert verdict.message == exercise.praise
+    exercise.show_solution()
+    shown = capsys.readouterr().out
+    assert shown.startswith("def ")
+    assert max(map(len, shown.splitlines())) <= 110, "too wide for a page"
+    assert exercise.hint() == exercise.first_hint
 
 
-def raises(w, z):
-    raise KeyError("no such thing")
+@pytest.mark.parametrize(("name", "answer"), RIGHT)
+def test_an_answer_written_in_another_way_passes(name, answer):
+    verdict = FOUND[name].check(FOUND[name].also_right[answer])
+    assert verdict, verdict
 
 
-def changes_w(w, z):
-    w *= 2
-    return solution(w / 2, z)
+@every_exercise
+def test_every_exercise_has_an_independent_right_answer(name):
+    # in the exercise, or else in a test of the chapter's own that checks it
+    own = Path(__file__).with_name(f"test_exercises_{name.split('.')[0]}.py")
+    assert FOUND[name].also_right or (own.exists() and name.split(".")[1] in own.read_text(encoding="utf8"))
 
 
-def changes_z(w, z):
-    q = solution(w, z)
-    z.zero_()
-    return q
+# --- the page says what the exercise says
 
 
-def overflows(w, z):
-    return torch.exp(1e4 * (z @ w).abs()) / torch.exp(1e4 * (z @ w).abs())
-
-
-def right_once(w, z):
-    return solution(w, z) if torch.equal(w, CASES[0][0]) else solution(w, z) + 0.01
-
-
-WRONG = {
-    "raises": (raises, r"raised KeyError: 'no such thing'"),
-    "None": (lambda w, z: None, r"returned None: is there a return\? Start from the margins\."),
-    "no number": (lambda w, z: "weights", "returned a str, which does not hold numbers only"),
-    "a dictionary": (lambda w, z: {"q": 1}, "returned a dict, which does not hold numbers only"),
-    "a nested mess": (lambda w, z: [[1.0], [1.0, 2.0]], "returned a list, which does not hold numbers only"),
-    "shape": (lambda w, z: solution(w, z)[None], r"returned shape \[\[1, 5\]\], expected \[\[5\]\]"),
-    "two values": (lambda w, z: (solution(w, z), w), r"returned shape \[\[5\], \[3\]\], expected \[\[5\]\]"),
-    "a number": (lambda w, z: 1.0, r"returned shape \[\[\]\], expected \[\[5\]\]"),
-    "NaN": (overflows, "returned NaN or infinity"),
-    "infinity": (lambda w, z: solution(w, z) / 0, "returned NaN or infinity"),
-    "an unknown mistake": (lambda w, z: 2 * solution(w, z), "in no way I recognise. Start from the margins."),
-    "right on one case only": (right_once, "in no way I recognise"),
-    "input changed": (changes_w, "changed its input in place"),
-    "second input changed": (changes_z, "changed its input in place"),
-    "the stub": (stub, "does what the stub does. Start from the margins."),
-    "too few arguments": (lambda w: w, "raised TypeError"),
-    "not a function": (torch.zeros(5), "wants the function itself, and got a Tensor"),
-    "a called function": (solution(*CASES[0]), "wants the function itself"),
-}
-
-
-@pytest.mark.parametrize(("answer", "message"), WRONG.values(), ids=WRONG.keys())
-def test_a_wrong_answer_is_told_what_it_did(answer, message):
-    verdict = EXERCISE.check(answer)
-    assert not verdict
-    assert re.search(message, verdict.message), verdict.message
-
-
-def test_the_cases_survive_every_answer():
-    kept = [tuple(v.clone() for v in case) for case in CASES]
-    for answer in (changes_w, changes_z):
-        EXERCISE.check(answer)
-    assert all(torch.equal(a, b) for case, old in zip(CASES, kept, strict=True) for a, b in zip(case, old, strict=True))
-
-
-def test_several_values_are_compared_one_by_one():
-    def pair(w, z):
-        return z @ w, 1000.0
-
-    exercise = Exercise(**{**vars(EXERCISE), "solution": pair, "mistakes": {}, "stub": lambda w, z: 0.0})
-    assert exercise.check(pair)
-    assert exercise.check(lambda w, z: [np.asarray(z @ w), 1000])
-    assert not exercise.check(lambda w, z: (z @ w + 0.01, 1000.0)), "the tolerance is each value's own"
-
-
-def test_the_tolerance_is_relative_to_the_largest_entry():
-    def off_by(relative):
-        return lambda w, z: solution(w, z) + relative * solution(w, z).max()
-
-    assert EXERCISE.check(off_by(0.9e-4))
-    assert not EXERCISE.check(off_by(1.1e-4))
-
-
-def test_a_measure_compares_only_what_matters_and_may_complain():
-    def ratio(returned, w, z):
-        if len(returned[0]) != 2:
-            raise ValueError("Two numbers, please.")
-        return returned[0][0] / returned[0][1]
-
-    exercise = Exercise(
-        **{
-            **vars(EXERCISE),
-            "measure": ratio,
-            "solution": lambda w, z: [1.0, 2.0],
-            "stub": lambda w, z: [1.0, 1.0],
-            "mistakes": {"inverse": (lambda w, z: [2.0, 1.0], "The other way.")},
-        }
+@every_exercise
+def test_the_page_shows_the_exercise_with_its_labels(name):
+    exercise, chapter = FOUND[name], name.split(".")[0].removeprefix("ch")
+    page = next(path for path in chapter_sources() if path.stem.startswith(chapter)).read_text(encoding="utf8")
+    assert f"{name}.check(" in page
+    assert f"{name}.show_solution()" in page or "dropdown} Solution" in page.partition(f"{name}.check(")[2]
+    box = re.search(rf":::\{{exercise\}} {re.escape(exercise.title)}\n(.*?)\n:::", page, re.DOTALL)
+    assert box, f"no exercise of the title {exercise.title!r}"
+    size = (
+        f"*Difficulty {exercise.difficulty} of 3, importance {exercise.importance} of 3, {exercise.minutes} minutes, "
     )
-    assert exercise.check(lambda w, z: [5.0, 10.0])
-    assert exercise.check(lambda w, z: [10.0, 5.0]).mistake == "inverse"
-    assert exercise.check(lambda w, z: [1.0]).message == "Two numbers, please."
+    assert size in box[1]
+    assert "code" in box[1].split(size)[1].split("*")[0]
 
 
-def test_hint_and_solution_are_there_for_the_asking(capsys):
-    assert EXERCISE.hint() == "Start from the margins."
-    EXERCISE.show_solution()
-    assert capsys.readouterr().out.strip() == "def solution(w, z):\n    return torch.softmax(-(z @ w), -1)"
+# --- answers that go wrong altogether
+
+
+def _raises(*_):
+    raise KeyError("w")
+
+
+@every_exercise
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (None, "wants the function itself"),
+        (torch.ones(3), "wants the function itself"),
+        (_raises, "raised KeyError: 'w' in the line `raise KeyError(\"w\")`."),
+        (lambda: (lambda: 0)(1), "raised TypeError"),
+        (lambda *_: None, "returned None"),
+        (lambda *_: "w", "does not hold numbers only"),
+        (lambda *_: {"w": 1.0}, "does not hold numbers only"),
+    ],
+)
+def test_a_broken_answer_gets_a_hint_and_no_traceback(name, answer, told):
+    verdict = FOUND[name].check(answer)
+    assert not verdict
+    assert told in verdict.message
+
+
+def _spoilt_by(change, solution):
+    """The solution with the last thing that it returns changed."""
+
+    def answer(*case):
+        *rest, last = _as_tensors(solution(*case))
+        return (*rest, change(last)) if rest else change(last)
+
+    return answer
+
+
+@every_exercise
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda right: right * np.nan,
+        lambda right: right * np.inf,
+        lambda right: right[..., None].expand(*right.shape, 2),
+        lambda right: right.expand(3, *right.shape),
+        lambda right: right.reshape(-1)[:0],
+        lambda right: right.sum() + 0.5,
+    ],
+    ids=["NaN", "infinity", "an axis more", "three of them", "nothing", "a sum"],
+)
+def test_a_spoilt_answer_is_refused_and_never_raises(name, change):
+    verdict = FOUND[name].check(_spoilt_by(change, FOUND[name].solution))
+    assert not verdict
+    assert len(verdict.message) > 20
+
+
+@every_exercise
+def test_an_answer_that_spoils_its_input_is_told_so(name):
+    takes = [i for i, value in enumerate(FOUND[name].cases[0]) if isinstance(value, (torch.Tensor, np.ndarray))]
+    for position in takes:
+
+        def answer(*given, position=position):
+            right = FOUND[name].solution(*copy.deepcopy(given))
+            given[position][...] += 1
+            return right
+
+        assert "changed its input in place" in FOUND[name].check(answer).message
+
+
+@pytest.mark.parametrize("name", [name for name, exercise in FOUND.items() if exercise.measure is None])
+def test_the_checker_sees_a_small_error(name):
+    # twenty times the tolerance on the largest entry is too much
+    exercise = FOUND[name]
+    answer = _spoilt_by(lambda right: right + 20 * exercise.tolerance * right.abs().max(), exercise.solution)
+    assert not exercise.check(answer)
+    assert replace(exercise, tolerance=1.0).check(answer)
