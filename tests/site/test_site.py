@@ -1,25 +1,23 @@
 """What only a browser can tell: every page, at two widths, in both themes, opened in Chromium.
 
-CHROMIUM names the browser (otherwise the first one found on the path is used; none is downloaded).
+CHROMIUM names the browser (otherwise the first one found on the path is used; none is downloaded): tests/browsing.py.
 SHOTS names a folder in which to keep a screenshot of every page.
 """
 
 import functools
 import http.server
 import os
-import shutil
 import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from browsing import FLAGS, TOO_WIDE, browser_path, formulas_waiting, open_page
 from icl_project import ROOT, toc_pages
 from playwright.sync_api import sync_playwright
 
 HTML = ROOT / "_build" / "html"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
 PAGES = [*toc_pages(), "search", "genindex"]
 
@@ -34,24 +32,10 @@ STRAY_DOLLARS = """() => {
   }
   return stray;
 }"""
-TOO_WIDE = """() => {
-  const root = document.scrollingElement, width = root.clientWidth;
-  if (root.scrollWidth <= width) return [];
-  return [...document.querySelectorAll("body *")]
-    .filter(one => one.getBoundingClientRect().right > width + 1)
-    .slice(0, 5).map(one => one.outerHTML.slice(0, 120));
-}"""
 NAMELESS_IMAGES = """() => [...document.querySelectorAll("article img, .icl-figure > svg")]
   .filter(one => !(one.getAttribute(one.tagName === "IMG" ? "alt" : "aria-label") || "").trim())
   .map(one => one.outerHTML.slice(0, 120))"""
 BROKEN_IMAGES = "() => [...document.images].filter(one => one.complete && !one.naturalWidth).map(one => one.src)"
-
-
-def browser_path() -> str:
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.fail("no Chromium found: install one (Debian: apt-get install chromium) or name it in CHROMIUM")
-    return found
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
@@ -94,20 +78,6 @@ def view(browser, request):
     page.on("request", lambda request: page.requests.append(request.url))
     yield page
     context.close()
-
-
-def open_page(view, address):
-    view.goto(address, wait_until="load")
-    if view.query_selector(".math"):
-        view.wait_for_function("window.MathJax && MathJax.startup && MathJax.startup.promise", timeout=20_000)
-        view.evaluate("() => MathJax.startup.promise")
-    view.evaluate("() => document.fonts.ready")
-
-
-def formulas_waiting(view) -> int:
-    """How many formulas MathJax left as text."""
-    script = "() => [...document.querySelectorAll('.math')].filter(one => !one.querySelector('mjx-container')).length"
-    return view.evaluate(script)
 
 
 @pytest.mark.parametrize("name", PAGES)
