@@ -1,6 +1,6 @@
 # The only entry points. `make book` and `make test` need Python >= 3.11, make and a package index; they set up the rest.
 # A folder is called `book` too, so every target is phony; what must not be redone each time has a stamp file.
-.PHONY: help book test test-site notebooks serve clean
+.PHONY: help book test test-site notebooks bench homework serve clean
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
@@ -46,6 +46,15 @@ test-site: book  ## open every built page in Chromium: two widths, two themes (S
 
 notebooks: $(SETUP)  ## execute the chapters whose text changed (ALL=1: every chapter)
 	$(BIN)/python book/_ext/notebooks.py $(if $(ALL),--all)
+
+# On an otherwise idle machine: a neighbour's load shows in every interval. It sets its own number of threads.
+bench: $(SETUP)  ## measure speed, side by side, and write icl_lib/data/benchmarks.json (QUICK=1: only try it out)
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick,--out icl_lib/data/benchmarks.json)
+
+# No Docker and no network: otter-grader runs each planted submission in a kernel of its own, one a core.
+homework: $(SETUP)  ## build the homeworks into _build/homework, and grade submissions whose points are known
+	$(BIN)/python book/_ext/homework.py check
+	$(BIN)/pytest -q -n 2 tests/homework
 
 serve: book  ## build, then serve the book on http://127.0.0.1:8000 (PORT=...)
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory $(HTML) $(PORT)
