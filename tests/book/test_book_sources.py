@@ -4,6 +4,7 @@ import re
 import subprocess
 
 import icl_book
+import icl_quiz
 from icl_project import CHAPTERS, ROOT, chapter_sources, repository_url, toc_pages
 
 BINARY = {".png", ".safetensors", ".npz", ".pt", ".ico", ".woff", ".woff2", ".pdf", ".gz", ".zip"}
@@ -41,3 +42,20 @@ def test_an_inlined_figure_keeps_its_references():
     assert icl_book.inline_svg(prolog + svg, "f1-") == (
         '<svg aria-labelledby="f1-t f1-d"><g id="f1-a"/><use href="#f1-a"/><p clip-path="url(#f1-a)"/></svg>'
     )
+
+
+def test_every_chapter_has_its_questions():
+    # The ledger, 90, is an appendix: it has an exercise and no quiz.
+    for path in (path for path in chapter_sources() if path.name < "90"):
+        text = path.read_text(encoding="utf8")
+        assert text.count(":::{quiz}") == 3, path.name
+        assert 3 <= len(re.findall(r"^:::+\{exercise\}", text, re.MULTILINE)) <= 6, path.name
+        assert "pen and paper" in text, path.name
+        assert ".check(" in text, path.name
+
+
+def test_a_quiz_option_needs_its_reply():
+    form = icl_quiz.OPTION
+    assert form.fullmatch("1. An option with $x$. <!-- yes: Because. -->")["verdict"] == "yes"
+    assert not form.fullmatch("1. An option without a reply.")
+    assert not form.fullmatch("1. An option. <!-- perhaps: Who knows. -->")

@@ -118,3 +118,15 @@ def test_search_finds_a_word_of_the_preface(site, view):
     open_page(view, f"{site}/search.html?q=prompt")
     view.wait_for_selector("ul.search li a", timeout=20_000)
     assert view.complaints == []
+
+
+def test_a_quiz_answers_by_keyboard(site, view):
+    chapter = next(page for page in PAGES if page.startswith("notebooks/"))
+    open_page(view, f"{site}/{chapter}.html")
+    quiz = view.locator("fieldset.quiz").first
+    replies = quiz.locator("[role=status] > p")
+    assert not any(reply.is_visible() for reply in replies.all())
+    quiz.locator("input").first.focus()
+    view.keyboard.press("Space")
+    view.keyboard.press("ArrowDown")
+    assert [reply.is_visible() for reply in replies.all()] == [n == 1 for n in range(replies.count())]
