@@ -12,20 +12,18 @@ Page of the book: "The claims ledger".
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
-from . import validate
+from . import reports, validate
 from .contexts import FAMILIES
+from .reports import CELL
 from .theorems import THEOREMS, Theorem
 
 BATCH = 25
@@ -125,24 +123,10 @@ def _total(group: list[Row]) -> Row:
     )
 
 
-def write(rows: Iterable[NamedTuple], path: str | Path) -> None:
-    """Write rows (one at least) as CSV, numbers to three digits. A reader sees the old file or the new, never half."""
-    rows, text = list(rows), io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(rows[0]._fields)
-    table.writerows([f"{v:.3g}" if isinstance(v, float) else v for v in row] for row in rows)
-    path = Path(path)
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(text.getvalue(), encoding="utf8")
-    draft.replace(path)
-
-
 def shipped() -> list[Row]:
     """Return the rows that come with the library: 10,000 instances of every sure theorem."""
-    text = (files("icl_lib") / "data" / "ledger.csv").read_text(encoding="utf8")
     kinds = {"theorem": str, "family": str, "seed": int, "instances": int, "violations": int}
-    entries = csv.DictReader(io.StringIO(text))
-    return [Row(**{name: kinds.get(name, float)(value) for name, value in entry.items()}) for entry in entries]
+    return [Row(**entry) for entry in reports.read_csv(reports.shipped_text("ledger.csv"), kinds, float)]
 
 
 def table(live: Iterable[Row], stored: Iterable[Row]) -> str:
@@ -150,26 +134,20 @@ def table(live: Iterable[Row], stored: Iterable[Row]) -> str:
     left, right = totals(live), totals(stored)
     counts = [f"{next(iter(side.values())).instances:,}" for side in (left, right)]
     caption = f"{counts[0]} live and {counts[1]} shipped instances of every theorem"
-    style = "padding:0.2em 0.5em;text-align:"
     pairs = ("violations", "typical tightness", "largest tightness")
-    top = "".join(f'<th scope="colgroup" colspan="2" style="{style}center">{name}</th>' for name in pairs)
+    top = "".join(f'<th scope="colgroup" colspan="2" style="{CELL}center">{name}</th>' for name in pairs)
     for name in ("least slack", "rounding used"):
-        top += f'<th scope="col" rowspan="2" style="{style}right">{name}</th>'
-    second = "".join(f'<th scope="col" style="{style}right">{run}</th>' for run in ("live", "shipped") * len(pairs))
+        top += f'<th scope="col" rowspan="2" style="{CELL}right">{name}</th>'
+    second = "".join(f'<th scope="col" style="{CELL}right">{run}</th>' for run in ("live", "shipped") * len(pairs))
     body = ""
     for name in left:
         title = (
-            f'<th scope="row" style="{style}left;white-space:normal;min-width:12em">{escape(THEOREMS[name].title)}</th>'
+            f'<th scope="row" style="{CELL}left;white-space:normal;min-width:12em">{escape(THEOREMS[name].title)}</th>'
         )
-        cells = (f'<td style="{style}right">{cell}</td>' for cell in _cells(left[name], right[name]))
+        cells = (f'<td style="{CELL}right">{cell}</td>' for cell in _cells(left[name], right[name]))
         body += f"<tr>{title}{''.join(cells)}</tr>"
-    return (
-        f'<div role="region" tabindex="0" aria-label="{caption}" style="overflow-x:auto">'
-        f'<table style="display:table;max-width:none;font-size:0.85em;border-collapse:collapse">'
-        f'<caption style="text-align:left">{caption}</caption>'
-        f'<thead><tr><th scope="col" rowspan="2" style="{style}left">theorem</th>{top}</tr><tr>{second}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
+    first = f'<tr><th scope="col" rowspan="2" style="{CELL}left">theorem</th>{top}</tr>'
+    return reports.scrolling_table(caption, f"{first}<tr>{second}</tr>", body)
 
 
 def _cells(live: Row, stored: Row) -> list[str]:
@@ -194,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows += run(options.instances, options.seed, [theorem])
         total = totals(rows)[theorem.id]
         print(f"{theorem.id}: {total.violations} violations in {total.instances:,} instances", flush=True)
-    write(rows, options.out)
+    reports.write_records(options.out, rows)
     print(f"written: {options.out}")
 
 

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from . import validate
-from .tasks import sampling_options
+from .tasks import labelled_points, sampling_options
 
 Function = Callable[[Float[Tensor, "B m"]], Float[Tensor, "B m"]]
 """B functions of one variable, applied row by row."""
@@ -37,17 +37,10 @@ class RegressionPrompts:
     y_query: Float[Tensor, "B q"] | None = None
 
     def __post_init__(self) -> None:
-        B, n, d = validate.shaped("x", self.x, "B n d").shape
-        validate.shaped("y", self.y, "B n", B=B, n=n)
-        validate.same_kind("y", self.y, "x", self.x)
-        if self.x_query is not None:
-            validate.shaped("x_query", self.x_query, "B q d", B=B, d=d)
-            validate.same_kind("x_query", self.x_query, "x", self.x)
-        if self.y_query is not None:
-            if self.x_query is None:
-                raise validate.fail("y_query", "labels without x_query", "both, or neither")
-            validate.shaped("y_query", self.y_query, "B q", B=B, q=self.x_query.shape[1])
-            validate.same_kind("y_query", self.y_query, "x", self.x)
+        def judge(name: str, labels: Tensor, x: Tensor) -> None:
+            validate.same_kind(name, labels, "x", x)
+
+        labelled_points(self.x, self.y, self.x_query, self.y_query, judge)
 
     def map(self, f: Callable[[Tensor], Tensor]) -> RegressionPrompts:
         """Return the prompts with features f(x) in place of x, queries included; ``f`` maps [B, n, d] to [B, n, d']."""

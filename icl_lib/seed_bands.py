@@ -11,11 +11,8 @@ does a part of the work. Chapter: "Training one layer".
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from . import validate
+from . import reports, validate
 from .attention import SoftmaxAttention
 from .one_step import TOKENS, stable_learning_rate
 from .tasks import LinearTask
@@ -146,26 +143,21 @@ def band(runs: Iterable[Run], d: int, tokens: str = "state", dtype: str = "float
 
 def shipped() -> list[Run]:
     """Return the runs that come with the library."""
-    return read((files("icl_lib") / "data" / "training_bands.csv").read_text(encoding="utf8"))
+    return read(reports.shipped_text("training_bands.csv"))
 
 
 def read(text: str) -> list[Run]:
     """Return the runs of a table."""
     kinds = {"d": int, "seed": int, "lr": float, "steps": int, "fit": int, "reached": int, "final": float}
     kinds |= {"diverged": lambda s: s == "True", "curve": lambda s: tuple(float(v) for v in s.split())}
-    return [Run(**{k: kinds.get(k, str)(v) for k, v in row.items()}) for row in csv.DictReader(io.StringIO(text))]
+    return [Run(**entry) for entry in reports.read_csv(text, kinds, str)]
 
 
 def write(runs: Iterable[Run], path: Path) -> None:
     """Write a table, sorted. Whoever reads it sees the old file or the new one, never half of one."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(Run._fields)
-    for run in sorted(runs, key=lambda r: (r.d, r.tokens, r.dtype, r.seed)):
-        table.writerow([*run[:-1], " ".join(f"{v:g}" for v in run.curve)])
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(text.getvalue(), encoding="utf8")
-    draft.replace(path)
+    ordered = sorted(runs, key=lambda r: (r.d, r.tokens, r.dtype, r.seed))
+    rows = ([*run[:-1], " ".join(f"{v:g}" for v in run.curve)] for run in ordered)
+    reports.write_csv(path, Run._fields, rows)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

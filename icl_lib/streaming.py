@@ -18,7 +18,7 @@ from torch import Tensor
 from . import validate
 from .engine import checked_tol
 from .looped import Stacked, overflow
-from .tasks import Prompts, _labels_like, _tensor
+from .tasks import Prompts, as_tensor, labels_like
 
 __all__ = ["Answer", "stream"]
 
@@ -175,9 +175,9 @@ def _arrays(item: object) -> tuple[Tensor, Tensor, Tensor]:
     if isinstance(item, Prompts):
         arrays = (item.x, item.y, item.x_query)
     elif isinstance(item, tuple | list) and len(item) == 3:
-        x = validate.floating("x", _tensor("x", item[0]))
-        asked = None if item[2] is None else _tensor("x_query", item[2])
-        arrays = tuple(a if a is None or x.ndim != 2 else a[None] for a in (x, _labels_like("y", item[1], x), asked))
+        x = validate.floating("x", as_tensor("x", item[0]))
+        asked = None if item[2] is None else as_tensor("x_query", item[2])
+        arrays = tuple(a if a is None or x.ndim != 2 else a[None] for a in (x, labels_like("y", item[1], x), asked))
     else:
         size = f" of {len(item)}" if isinstance(item, tuple | list) else ""
         raise validate.fail("item", f"{type(item).__name__}{size}", "Prompts, or a tuple (x, y, x_query)")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
 
-from . import validate
+from . import reports, validate
 
 FAILURE = "failure"
 """The last column: empty, or what went wrong in this cell."""
@@ -153,14 +153,10 @@ class Table:
     def _write(self) -> None:
         if self.path is None:
             return
-        start, lines = time.monotonic(), io.StringIO()
+        start = time.monotonic()
         columns = [*self.parameters, *self._expected(), FAILURE]
-        table = csv.writer(lines, lineterminator="\n")
-        table.writerow(columns)
-        table.writerows([text(row[name]) if name in row else "" for name in columns] for row in self._rows())
-        draft = self.path.with_name(f".{self.path.name}.draft")
-        draft.write_bytes(lines.getvalue().encode())
-        draft.replace(self.path)
+        rows = ([text(row[name]) if name in row else "" for name in columns] for row in self._rows())
+        reports.write_csv(self.path, columns, rows)
         now = time.monotonic()
         self.unsaved, self.due = False, now + 20 * (now - start)
 

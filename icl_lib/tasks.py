@@ -34,20 +34,10 @@ class Prompts:
     y_query: Float[Tensor, "B q"] | None = None
 
     def __post_init__(self) -> None:
-        B, n, d = validate.shaped("x", self.x, "B n d").shape
-        validate.shaped("y", self.y, "B n", B=B, n=n)
-        validate.labels("y", self.y, self.x)
+        B, d = labelled_points(self.x, self.y, self.x_query, self.y_query, validate.labels)
         if self.w_star is not None:
             validate.shaped("w_star", self.w_star, "B d", B=B, d=d)
             validate.same_kind("w_star", self.w_star, "x", self.x)
-        if self.x_query is not None:
-            validate.shaped("x_query", self.x_query, "B q d", B=B, d=d)
-            validate.same_kind("x_query", self.x_query, "x", self.x)
-        if self.y_query is not None:
-            if self.x_query is None:
-                raise validate.fail("y_query", "labels without x_query", "both, or neither")
-            validate.shaped("y_query", self.y_query, "B q", B=B, q=self.x_query.shape[1])
-            validate.labels("y_query", self.y_query, self.x)
 
     @classmethod
     def from_arrays(cls, x: object, y: object, x_query: object = None, y_query: object = None) -> Prompts:
@@ -56,9 +46,9 @@ class Prompts:
         Labels may be integers (-1 and +1 are exact in every dtype); floating-point labels must have x's dtype.
         Queries have one axis of their own, likewise. Arrays are copied, never shared.
         """
-        x, x_query = _tensor("x", x), None if x_query is None else _tensor("x_query", x_query)
+        x, x_query = as_tensor("x", x), None if x_query is None else as_tensor("x_query", x_query)
         validate.floating("x", x)
-        y, y_query = (None if v is None else _labels_like(name, v, x) for name, v in (("y", y), ("y_query", y_query)))
+        y, y_query = (None if v is None else labels_like(name, v, x) for name, v in (("y", y), ("y_query", y_query)))
         single = x.ndim == 2
         batched = [v if v is None or not single else v[None] for v in (x, y, x_query, y_query)]
         return cls(x=batched[0], y=batched[1], x_query=batched[2], y_query=batched[3])
@@ -111,7 +101,23 @@ class Prompts:
         return torch.cat([torch.cat([self.x, self.y[..., None]], -1), asked[:, None]], 1)
 
 
-def _tensor(name: str, value: object) -> Tensor:
+def labelled_points(
+    x: object, y: object, x_query: object, y_query: object, judge: Callable[[str, object, Tensor], object]
+) -> tuple[int, int]:
+    """Return B and d if points, labels and queries fit each other; ``judge(name, labels, x)`` refuses wrong labels."""
+    B, n, d = validate.shaped("x", x, "B n d").shape
+    judge("y", validate.shaped("y", y, "B n", B=B, n=n), x)
+    if x_query is not None:
+        validate.same_kind("x_query", validate.shaped("x_query", x_query, "B q d", B=B, d=d), "x", x)
+    if y_query is not None:
+        if x_query is None:
+            raise validate.fail("y_query", "labels without x_query", "both, or neither")
+        judge("y_query", validate.shaped("y_query", y_query, "B q", B=B, q=x_query.shape[1]), x)
+    return B, d
+
+
+def as_tensor(name: str, value: object) -> Tensor:
+    """Return a copy of an array of numbers as a tensor of the same dtype, in the machine's byte order."""
     if not isinstance(value, (np.ndarray, Tensor)):
         raise validate.fail(name, type(value).__name__, "a NumPy array or a torch.Tensor")
     if isinstance(value, Tensor):
@@ -121,8 +127,9 @@ def _tensor(name: str, value: object) -> Tensor:
     return torch.tensor(np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("=")))
 
 
-def _labels_like(name: str, value: object, x: Tensor) -> Tensor:
-    y = _tensor(name, value)
+def labels_like(name: str, value: object, x: Tensor) -> Tensor:
+    """Return labels as a tensor, integers in x's dtype; floating-point and boolean ones are left as they are."""
+    y = as_tensor(name, value)
     return y if y.is_floating_point() or y.dtype == torch.bool else y.to(x.dtype)
 
 

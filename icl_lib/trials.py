@@ -11,22 +11,22 @@ Page of the book: "The claims ledger".
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import math
 import zlib
 from collections.abc import Iterable, Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
-from . import validate
-from .ledger import BATCH, write
+from . import reports, validate
 from .metrics import bootstrap_interval
+from .reports import CELL
 from .theorems import THEOREMS, Statistical
+
+BATCH = 25
+"""Samples that share one call; the last batch of a row may be smaller."""
 
 CHANCE = 1e-3
 """A true statement is called refuted at most this often, in each row."""
@@ -123,35 +123,27 @@ def _trial(theorem: Statistical, world: str, instances: int, seed: int) -> Trial
 
 def shipped() -> list[Trial]:
     """Return the rows that come with the library: 10,000 instances of every statement about chance."""
-    text = (files("icl_lib") / "data" / "trials.csv").read_text(encoding="utf8")
     kinds = {"theorem": str, "world": str, "seed": int, "instances": int, "failures": int}
     kinds["delta"] = lambda value: float(value) if value else None
-    entries = csv.DictReader(io.StringIO(text))
-    return [Trial(**{name: kinds.get(name, float)(value) for name, value in entry.items()}) for entry in entries]
+    return [Trial(**entry) for entry in reports.read_csv(reports.shipped_text("trials.csv"), kinds, float)]
 
 
 def table(rows: Iterable[Trial]) -> str:
     """Return an HTML table, a line for each row. It scrolls inside itself where narrow."""
     rows = list(rows)
-    style = "padding:0.2em 0.5em;text-align:"
     counts = sorted({row.instances for row in rows})
     caption = f"statements about chance, {counts[0]:,} to {counts[-1]:,} samples a line; brackets: 95 % intervals"
     names = ("statement", "world", "failed", "allowed", "error, mean", "bound, mean", "refuted")
     head = "".join(
-        f'<th scope="col" style="{style}{"left" if k < 2 else "right"}">{n}</th>' for k, n in enumerate(names)
+        f'<th scope="col" style="{CELL}{"left" if k < 2 else "right"}">{n}</th>' for k, n in enumerate(names)
     )
     body = ""
     for row in rows:
-        title = f'<th scope="row" style="{style}left">{escape(THEOREMS[row.theorem].title)}</th>'
-        cells = f'<td style="{style}left">{escape(row.world)}</td>'
-        cells += "".join(f'<td style="{style}right">{cell}</td>' for cell in _cells(row))
+        title = f'<th scope="row" style="{CELL}left">{escape(THEOREMS[row.theorem].title)}</th>'
+        cells = f'<td style="{CELL}left">{escape(row.world)}</td>'
+        cells += "".join(f'<td style="{CELL}right">{cell}</td>' for cell in _cells(row))
         body += f"<tr>{title}{cells}</tr>"
-    return (
-        f'<div role="region" tabindex="0" aria-label="{caption}" style="overflow-x:auto">'
-        f'<table style="display:table;max-width:none;font-size:0.85em;border-collapse:collapse">'
-        f'<caption style="text-align:left">{caption}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
+    return reports.scrolling_table(caption, f"<tr>{head}</tr>", body)
 
 
 def _cells(row: Trial) -> list[str]:
@@ -180,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows += run(options.instances, options.seed, [theorem])
         refuted = [row.world for row in rows if row.theorem == theorem.id and row.refuted]
         print(f"{theorem.id}: refuted in {refuted or 'no world'}", flush=True)
-    write(rows, options.out)
+    reports.write_records(options.out, rows)
     print(f"written: {options.out}")
 
 

@@ -9,7 +9,7 @@ import torch
 from bs4 import BeautifulSoup
 
 import icl_lib as icl
-from icl_lib import ledger
+from icl_lib import ledger, reports
 from icl_lib.contexts import FAMILIES
 from icl_lib.plots import tightness_map
 from icl_lib.theorems import Sides
@@ -157,8 +157,8 @@ def test_the_command_needs_a_place_to_write_and_writes_it_whole(tmp_path, monkey
 
 def test_what_is_written_is_what_is_read(tmp_path, monkeypatch, rows):
     (tmp_path / "data").mkdir()
-    ledger.write(rows, tmp_path / "data" / "ledger.csv")
-    monkeypatch.setattr(ledger, "files", lambda package: tmp_path)
+    reports.write_records(tmp_path / "data" / "ledger.csv", rows)
+    monkeypatch.setattr(reports, "files", lambda package: tmp_path)
     for seen, row in zip(ledger.shipped(), rows, strict=True):
         assert seen[:5] == row[:5]
         assert seen[5:] == pytest.approx(row[5:], rel=6e-3)  # three digits

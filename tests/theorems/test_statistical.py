@@ -11,7 +11,7 @@ from scipy import stats
 from strategies import seeded
 
 import icl_lib as icl
-from icl_lib import trials
+from icl_lib import reports, trials
 from icl_lib.contexts import FAMILIES, separable
 from icl_lib.theorems import Sample, Statistical, generalisation, realizable
 from icl_lib.theorems.generalisation import consistent, leave_one_out_bound, vc_bound
@@ -305,7 +305,7 @@ def test_the_command_writes_what_is_read(tmp_path, monkeypatch, capsys):
     assert "thm-leave-one-out: refuted in no world" in capsys.readouterr().out
     with out.open(encoding="utf8") as file:
         assert {entry["delta"] for entry in csv.DictReader(file)} == {""}
-    monkeypatch.setattr(trials, "files", lambda package: tmp_path)
+    monkeypatch.setattr(reports, "files", lambda package: tmp_path)
     for seen, row in zip(trials.shipped(), trials.run(24, 1), strict=True):
         assert seen[:6] == row[:6]
         assert seen[6:] == pytest.approx(row[6:], rel=6e-3)
