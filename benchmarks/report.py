@@ -23,9 +23,9 @@ def part(name: str, found: dict | None) -> str:
 
 
 def _rows(found: dict) -> list[str]:
-    lines = [f"{'':30}{'prompts/s':>12}   time over ours"]
+    lines = [f"{'':42}{'prompts/s':>10}   time over ours"]
     for row in found["rows"]:
-        line = f"{row['name']:30}{row['per_second']['median']:>12,.0f}   {_spread(row['times_ours'])}"
+        line = f"{row['name']:42}{row['per_second']['median']:>10,.0f}   {_spread(row['times_ours'])}"
         if "median_share" in row:
             line += f"   margin {row['median_share']:.4f}, worst {row['worst_share']:.3f}"
         lines.append(line)

@@ -1,6 +1,7 @@
 """The Layer Is the Step: how a transformer learns logistic regression from its prompt."""
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from . import alignment, asymptotics, laws, shifts
 from .algorithms import (
@@ -31,7 +32,6 @@ from .constructions import (
     sink_layer,
 )
 from .datasets import ClassesTask, DatasetTask
-from .end_to_end import EndToEndRun, train_end_to_end
 from .engine import Certified
 from .features import Featurizer, ReLUAttention, featurizer
 from .kernels import KernelAttention, gaussian_kernel, kernel_layer
@@ -56,10 +56,14 @@ from .shapes import ShapeTask
 from .streaming import Answer, stream
 from .sweep import Sweep, SweepBroken, sweep
 from .tasks import LinearTask, MixtureTask, Prompts
-from .theorems import THEOREMS, Theorem
 from .training import OPTIMIZERS, TrainingRun, train_one_step
 from .transformer import InContextTransformer
 from .validate import BadInput, NotSeparable
+
+if TYPE_CHECKING:  # at run time they come when they are first used, below
+    from .end_to_end import EndToEndRun, train_end_to_end
+    from .estimator import InContextClassifier
+    from .theorems import THEOREMS, Theorem
 
 __version__ = "0.1.0"
 
@@ -166,10 +170,22 @@ __all__ = [
 ]
 
 
+_LATER = {
+    "EndToEndRun": "end_to_end",
+    "InContextClassifier": "estimator",
+    "THEOREMS": "theorems",
+    "Theorem": "theorems",
+    "train_end_to_end": "end_to_end",
+}
+"""Names in rooms that pull in heavy packages, or that are long and not needed by everybody, and these rooms."""
+_ROOMS = ("end_to_end", "exercises", "ledger", "plots", "theorems", "trials")
+
+
 def __getattr__(name: str):
-    """Load the rooms that pull in heavy packages, or that run as a command, only when they are used (PEP 562)."""
-    if name in ("plots", "exercises", "ledger", "trials"):
+    """Load what an import need not wait for when it is first used (PEP 562)."""
+    if name in _ROOMS:
         return import_module(f".{name}", __name__)
-    if name == "InContextClassifier":
-        return import_module(".estimator", __name__).InContextClassifier
+    if name in _LATER:
+        globals()[name] = getattr(import_module(f".{_LATER[name]}", __name__), name)
+        return globals()[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

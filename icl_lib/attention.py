@@ -178,7 +178,8 @@ class SoftmaxAttention(nn.Module):
         advance = _masked if self.own_token == "masked" else _seen
         mass = (lambda t: t * step.reshape(-1)) if self.own_token == "masked" else None
         room = scratch(z, prompts.zt) if self.own_token == "masked" else None
-        return Bound(advance, (z, prompts.zt, step), (z.new_zeros(z.shape[0], 1, d),), classifier, mass, scratch=room)
+        data, state = (z, prompts.zt, step), (z.new_zeros(z.shape[0], 1, d),)
+        return Bound(advance, data, state, classifier, mass, scratch=room, fused=self.own_token == "masked")
 
     def extra_repr(self) -> str:
         return f"d={self.d}, own_token={self.own_token!r}"

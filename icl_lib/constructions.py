@@ -182,7 +182,7 @@ class MomentumAttention(nn.Module):
         z = prompts.z
         data, step = (z, prompts.zt, z.new_tensor(self.step_size)), self.step_size
         room = scratch(z, prompts.zt)
-        return Bound(_carried, data, (w, v), classifier, lambda t: step * t * (t + 3) / 4, scratch=room)
+        return Bound(_carried, data, (w, v), classifier, lambda t: step * t * (t + 3) / 4, scratch=room, fused=True)
 
 
 def _carried(data: tuple, state: State, t: int | Tensor, room: tuple | None = None) -> State:

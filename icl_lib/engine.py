@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from . import validate
+from . import fused, validate
 from .tasks import Prompts
 
 BLOCK = 10
@@ -31,6 +31,7 @@ class Bound(NamedTuple):
     attention weights times steps that have gone into w after t layers, or None where it is not known in advance;
     compiles: whether ``advance`` is a plain function of tensors, which a compiler can take. scratch: tensors that
     ``advance`` may write over, as its fourth argument, which saves the time to get memory; None where gradients flow.
+    fused: whether room ``fused`` knows the layer, whose data are then (z, zt, step), its state (w,) or (w, v).
     """
 
     advance: Callable[..., State]
@@ -40,6 +41,7 @@ class Bound(NamedTuple):
     mass: Callable[[int], Tensor | float] | None = None
     compiles: bool = True
     scratch: tuple | None = None
+    fused: bool = False
 
 
 def scratch(z: Tensor, zt: Tensor, *others: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
@@ -130,10 +132,20 @@ def slices(B: int, n: int, d: int, itemsize: int, max_bytes: int | None) -> Iter
 
 
 def advanced(bound: Bound, state: State, start: int, stop: int, compile: bool = False) -> State:
-    """Return the state after layers start .. stop - 1; ``compile``: in compiled blocks, where that is possible."""
+    """Return the state after layers start .. stop - 1; ``compile``: fused or in compiled blocks, where possible.
+
+    Where it is not, a RuntimeWarning says why; where gradients flow, every loop runs by itself, for the backward pass.
+    """
     t = start
-    if compile and stop - t >= BLOCK:
-        state, t = _in_blocks(bound, state, t, stop)
+    tensors = [part for part in (*bound.data, *state) if isinstance(part, Tensor)]
+    if compile and not (torch.is_grad_enabled() and any(part.requires_grad for part in tensors)):
+        if bound.fused and state[0].device.type == "cpu":
+            done = fused.loops(bound.data, state, start, stop)
+            if not isinstance(done, str):
+                return done
+            _uncompiled(done)
+        elif stop - t >= BLOCK:
+            state, t = _in_blocks(bound, state, t, stop)
     for layer in range(t, stop):
         state = bound.advance(bound.data, state, layer, bound.scratch)
     return state
@@ -189,10 +201,7 @@ _BLOCKS: dict[Callable, Callable | str] = {}
 
 
 def _in_blocks(bound: Bound, state: State, t: int, stop: int) -> tuple[State, int]:
-    """Go as far as whole compiled blocks reach; nowhere, with a RuntimeWarning, where nothing can be compiled."""
-    tensors = [part for part in (*bound.data, *state) if isinstance(part, Tensor)]
-    if torch.is_grad_enabled() and any(part.requires_grad for part in tensors):
-        return state, t  # the backward pass wants every loop by itself
+    """Go as far as whole blocks of ``torch.compile`` reach; nowhere, with a warning, where nothing can be compiled."""
     block = _block(bound.advance) if bound.compiles else "this layer has no form to compile"
     try:
         while callable(block) and stop - t >= BLOCK:
@@ -201,8 +210,12 @@ def _in_blocks(bound: Bound, state: State, t: int, stop: int) -> tuple[State, in
     except Exception as error:  # no C++ compiler, a compiler that fails, a platform torch.compile does not know
         block = _BLOCKS[bound.advance] = _reason(error)
     if not callable(block):
-        warnings.warn(f"compile=True: the loops run as they are, uncompiled ({block})", RuntimeWarning, stacklevel=2)
+        _uncompiled(block)
     return state, t
+
+
+def _uncompiled(reason: str) -> None:
+    warnings.warn(f"compile=True: the loops run as they are, uncompiled ({reason})", RuntimeWarning, stacklevel=2)
 
 
 def _block(advance: Callable) -> Callable | str:

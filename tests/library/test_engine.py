@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import icl_lib as icl
-from icl_lib import engine
+from icl_lib import engine, fused
 
 HEADS = {"ngd": icl.ngd_layer, "sink": icl.sink_layer, "momentum": icl.momentum_layer}
 LAYERS = HEADS | {"logistic": icl.logistic_block, "norm": icl.norm_layer}
@@ -281,33 +281,110 @@ def test_looking_for_certificates_costs_at_most_a_tenth_of_the_layers_or_a_look_
     assert len(list(engine.checkpoints(100_000))) < 120
 
 
-# Compiled
+# Compiled: in one piece, data/fused.cpp
 
 
-def no_compiler() -> str:
-    import torch._inductor.cpp_builder as builder
+@pytest.fixture(scope="module")
+def compiler():
+    if isinstance(found := fused.library(os.environ.get("CXX")), str):
+        pytest.skip(found)
 
-    try:
-        builder.get_cpp_compiler()
-    except Exception as error:
-        return f"no C++ compiler: {error}".splitlines()[0][:100]
-    return ""
+
+FUSED = pytest.mark.parametrize("make", [icl.ngd_layer, icl.momentum_layer])
+needs_compiler = pytest.mark.usefixtures("compiler")
+
+
+@needs_compiler
+@dtypes
+@FUSED
+@given(p=prompts(normalized=True, queries=1), step=st.floats(0.01, 1.0), depth=st.integers(0, 25))
+def test_a_loop_in_one_piece_gives_the_same_up_to_rounding(make, dtype, p, step, depth):
+    """At these steps no difference grows (theory 4.3): 25 roundings stay 25 roundings."""
+    p = icl.Prompts(p.x.to(dtype), p.y.to(dtype), None, p.x_query.to(dtype))
+    layer = make(p.x.shape[-1], step)
+    plain, quick = icl.Looped(layer, depth), icl.Looped(layer, depth, compile=True)
+    rtol = 3e-5 if dtype == torch.float32 else 1e-12
+    assert_same(quick.final(p), plain.final(p), scale=step, rtol=rtol)
+    assert_same(quick.decision(p), plain.decision(p), scale=step, rtol=rtol)
+
+
+@needs_compiler
+@dtypes
+@pytest.mark.parametrize("n", [1, 7, 8, 9, 15, 16, 17, 33])
+def test_one_layer_in_one_piece_is_the_layer(dtype, n):
+    """From any state, far-off ones included, whatever fills the last lanes: 1e-12, or a few roundings of float32."""
+    p, scale = sample(70, n, 5, dtype), torch.logspace(-2, 5, 70, dtype=dtype)[:, None, None]
+    w, v = scale * torch.randn(2, 70, 1, 5, generator=seeded(), dtype=dtype)
+    for layer, state in ((icl.ngd_layer(5, 0.3 + torch.arange(70.0)), (w,)), (icl.momentum_layer(5, 0.7), (w, v))):
+        bound = layer.bind(p)
+        step = engine.advanced(bound, state, 3, 4, compile=True)
+        expected = bound.advance(bound.data, state, 3)
+        for made, right in zip(step, expected, strict=True):
+            size = right.norm(dim=-1, keepdim=True)
+            # a score of size |w| is rounded, and the weights inherit that error
+            assert ((made - right).norm(dim=-1, keepdim=True) <= 200 * torch.finfo(dtype).eps * (size + scale)).all()
+        assert torch.equal(state[0], w)
+
+
+@needs_compiler
+@FUSED
+def test_in_one_piece_too_no_prompt_depends_on_another(make, monkeypatch):
+    """Bit for bit: whatever the parts are, and however many threads share them."""
+    p = sample(150, 12, 3, torch.float32, margin=0.1)
+    model = icl.Looped(make(3, 4.0), 300, compile=True)
+    whole, certified = model.final(p), model.certified(p, tol=0.3)
+    assert len(certified.depth.unique()) > 2
+    for few, threads in ((0, 1), (0, 2), (0, 3), (10**9, 2)):
+        monkeypatch.setattr(fused, "FEW", few)
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        assert torch.equal(model.final(p), whole)
+    assert torch.equal(model.final(p, max_bytes=bytes_for(p, 7)), whole)
+    for a, b in zip(model.certified(p, tol=0.3, max_bytes=bytes_for(p, 7)), certified, strict=True):
+        assert torch.equal(a, b)
+
+
+@needs_compiler
+@FUSED
+def test_what_is_certified_in_one_piece_is_within_tol(make):
+    p = sample(40, 10, 4, torch.float32, margin=0.2)
+    found = icl.Looped(make(4, 1.0), 100, compile=True).certified(p, tol=0.3)
+    reached, gamma = icl.normalized_margin(found.w.double(), p.z.double()), icl.max_margin(p.z.double()).margin
+    assert (found.depth < 100).any()
+    assert (reached >= 0.7 * gamma)[found.depth < 100].all()
+
+
+@needs_compiler
+def test_overflow_is_refused_in_one_piece_too():
+    for size in (1e19, 1e25):
+        big = icl.Prompts(torch.full((3, 2, 2), size) * torch.tensor([1.0, -1.0]), torch.ones(3, 2))
+        with pytest.raises(icl.BadInput, match="overflow"):
+            icl.Looped(icl.ngd_layer(2, 1.0), 3, compile=True).final(big)
 
 
 @pytest.mark.filterwarnings("default")
-@pytest.mark.parametrize("make", [icl.ngd_layer, icl.momentum_layer])
+@pytest.mark.parametrize("compiler", ["no-such-compiler", "false", "python3 -c pass"])
+def test_a_compiler_that_is_none_costs_nothing_but_a_warning(compiler, monkeypatch):
+    monkeypatch.setenv("CXX", compiler)
+    p, layer = sample(5, 6, 3), icl.momentum_layer(3, 1.0)
+    with pytest.warns(RuntimeWarning, match="compile=True: the loops run as they are, uncompiled"):
+        assert torch.equal(icl.Looped(layer, 20, compile=True).final(p), icl.Looped(layer, 20).final(p))
+
+
+# Compiled by torch, in blocks
+
+
+@needs_compiler
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("make", [icl.sink_layer])
 def test_compiled_loops_give_the_same_up_to_rounding(make, monkeypatch):
     """Another dtype, batches that shrink as prompts stop, and depths that are not whole blocks, too."""
-    missing = no_compiler()
-    if missing:
-        pytest.skip(missing)
     monkeypatch.setattr(engine, "BLOCK", 2)  # five times faster to compile
     monkeypatch.setattr(engine, "_BLOCKS", {})
     layer = make(4, 1.0)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         # a step of 1/R^2 expands no difference (theory 4.3), so 25 roundings stay 25 roundings
-        for dtype, rtol in ((torch.float32, 3e-5), (torch.float64, 1e-11))[: 1 + (make is icl.ngd_layer)]:
+        for dtype, rtol in ((torch.float32, 3e-5), (torch.float64, 1e-11)):
             p = sample(40, 10, 4, dtype, margin=0.2)
             compiled, eager = icl.Looped(layer, 25, compile=True), icl.Looped(layer, 25)
             assert_same(compiled.final(p), eager.final(p), rtol=rtol)
@@ -325,7 +402,7 @@ def test_without_a_compiler_the_loops_run_as_they_are_and_say_so():
     code = (
         "import torch, warnings, icl_lib as icl\n"
         "p = icl.LinearTask(3).sample(5, 8, 2, generator=torch.Generator().manual_seed(0)).normalized()\n"
-        "for make in (icl.ngd_layer,):\n"
+        "for make in (icl.ngd_layer, icl.sink_layer):\n"
         "    with warnings.catch_warnings(record=True) as caught:\n"
         "        warnings.simplefilter('always')\n"
         "        seen = icl.Looped(make(3, 1.0), 20, compile=True).decision(p)\n"
@@ -336,7 +413,7 @@ def test_without_a_compiler_the_loops_run_as_they_are_and_say_so():
     run = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **nothing}, check=False
     )
-    assert run.stdout.split() == ["True", "1"], run.stderr[-2000:]
+    assert run.stdout.split() == ["True", "1"] * 2, run.stderr[-2000:]
 
 
 @pytest.mark.filterwarnings("default")
@@ -349,7 +426,7 @@ def test_a_failing_compiler_costs_nothing_but_a_warning(monkeypatch):
 
     monkeypatch.setattr(torch, "compile", broken)
     monkeypatch.setattr(engine, "_BLOCKS", {})
-    p, layer = sample(5, 6, 3), icl.ngd_layer(3, 1.0)
+    p, layer = sample(5, 6, 3), icl.sink_layer(3, 1.0)
     model = icl.Looped(layer, 20, compile=True)
     for _ in range(2):
         with pytest.warns(RuntimeWarning, match="uncompiled .RuntimeError: the compiler is not well"):
@@ -365,10 +442,12 @@ def test_a_layer_without_a_short_form_is_not_compiled():
 
 def test_with_gradients_nothing_is_compiled(monkeypatch):
     monkeypatch.setattr(engine, "_block", lambda advance: pytest.fail("compiled"))
+    monkeypatch.setattr(fused, "loops", lambda *args: pytest.fail("compiled"))
     p = sample(3, 5, 2)
-    x = p.x.clone().requires_grad_()
-    icl.Looped(icl.ngd_layer(2, 1.0), 20, compile=True).final(icl.Prompts(x, p.y)).sum().backward()
-    assert x.grad.abs().sum() > 0
+    for make in (icl.ngd_layer, icl.sink_layer):
+        x = p.x.clone().requires_grad_()
+        icl.Looped(make(2, 1.0), 20, compile=True).final(icl.Prompts(x, p.y)).sum().backward()
+        assert x.grad.abs().sum() > 0
 
 
 # Devices

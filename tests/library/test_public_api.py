@@ -74,8 +74,13 @@ def test_importing_the_library_loads_nothing_heavy():
     """matplotlib, scikit-learn and the solver of quadratic programmes are loaded only where they are used."""
     heavy = {"matplotlib", "sklearn", "quadprog", "scipy", "pandas", "IPython", "dask", "distributed", "torch._dynamo"}
     loaded = fresh("import sys, torch; old = set(sys.modules); import icl_lib; print(*set(sys.modules) - old)").split()
-    assert "icl_lib.theorems" in loaded
-    assert not heavy & set(loaded)
+    assert "icl_lib.looped" in loaded
+    assert not (heavy | {"icl_lib.theorems", "icl_lib.end_to_end"}) & set(loaded)
+
+
+@pytest.mark.parametrize("name", ["THEOREMS", "Theorem", "theorems", "train_end_to_end", "EndToEndRun", "trials"])
+def test_what_comes_later_comes_by_any_road(name):
+    assert fresh(f"import icl_lib as icl; a = icl.{name}; from icl_lib import {name} as b; print(a is b)") == "True"
 
 
 def test_figures_and_exercises_are_loaded_on_first_use():
