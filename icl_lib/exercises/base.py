@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import inspect
 import signal
+import sys
 import textwrap
 import threading
 import traceback
@@ -19,11 +20,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from .values import as_tensors, described, difference, dtype_told, no_numbers_told, same, shapes, shapes_told
+
 Answer = Callable[..., object]
+STEP_IGNORED = "Right for step = 1. Where does the step size go?"
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,8 @@ class Exercise:
     signature; cases: the argument tuples that answers are run on; mistakes: name -> (wrong function, hint), most
     specific first; praise: what a right answer earns; tolerance: relative, wide enough for float32; measure: maps
     the returned tensors and the case to what is compared (default: the tensors themselves), and may raise a ValueError
-    whose text is told to the reader; also_right: name -> an answer written in another way than the solution;
-    seconds: how long an answer may take on a case.
+    whose text is told to the reader; parts: names of the values that are compared, if they are several; also_right:
+    name -> an answer written in another way than the solution; seconds: how long an answer may take on a case.
     """
 
     title: str
@@ -74,6 +77,7 @@ class Exercise:
     praise: str
     tolerance: float = 1e-4
     measure: Callable[..., object] | None = None
+    parts: Sequence[str] = ()
     also_right: Mapping[str, Answer] = field(default_factory=dict)
     seconds: float = 20.0
 
@@ -86,21 +90,31 @@ class Exercise:
         if not callable(answer):
             got = f"and got a {type(answer).__name__}. Pass its name, without calling it."
             return Verdict(False, f"check wants the function itself, {got}")
-        count, seen = len(self._returned(self.solution, self.cases[0])), []
+        count, values, seen = len(self._returned(self.solution, self.cases[0])), [], []
         for case in self.cases:
-            got, complaint = self._run(answer, case, count)
+            value, got, complaint = self._run(answer, case, count)
             if complaint:
                 return Verdict(False, complaint)
+            values.append(value)
             seen.append(got)
         right = [self._expected(self.solution, case, count) for case in self.cases]
-        agree = [self._close(g, e) for g, e in zip(seen, right, strict=True)]
-        if all(agree):
+        if all(map(self._close, seen, right)):
             return Verdict(True, self.praise)
         as_stub = (self.stub, f"Your function does what the stub does. {self.first_hint}")
-        for name, (wrong, hint) in {**self.mistakes, "stub": as_stub}.items():
+        for name, (wrong, hint) in {**self.all_mistakes, "stub": as_stub}.items():
             if all(self._close(g, self._expected(wrong, c, count)) for g, c in zip(seen, self.cases, strict=True)):
                 return Verdict(False, hint, name)
-        return Verdict(False, self._unrecognised(seen, right, agree))
+        return Verdict(False, self._unrecognised(values, seen, right))
+
+    @property
+    def all_mistakes(self) -> dict[str, tuple[Answer, str]]:
+        """The named mistakes, and after them those that exercises share: so far, to ignore the step size."""
+        names = list(inspect.signature(self.stub).parameters)
+        if "step" not in names:
+            return dict(self.mistakes)
+        at = names.index("step")
+        without = (lambda *case: self.solution(*case[:at], 1.0, *case[at + 1 :]), STEP_IGNORED)
+        return {**self.mistakes, "step ignored": without}
 
     def hint(self) -> str:
         """Return the first hint, for a reader who does not know where to start."""
@@ -110,33 +124,35 @@ class Exercise:
         """Print the source of the solution."""
         print(textwrap.dedent(inspect.getsource(self.solution)).rstrip())
 
-    def _run(self, answer: Answer, case: tuple, count: int) -> tuple[tuple[Tensor, ...], str]:
-        """Run on a copy of the case; return the tensors, or what to tell the reader."""
+    def _run(self, answer: Answer, case: tuple, count: int) -> tuple[object, tuple[Tensor, ...], str]:
+        """Run on a copy of the case; return what came back, that as tensors to compare, and what to complain of."""
         given = copy.deepcopy(case)
         try:
             with _time_limit(self.seconds):
                 value = answer(*given)
         except _TooLong:
-            return (), f"Your function was still busy after {self.seconds:g} seconds. Does a loop of it never end?"
+            told = f"Your function was still busy after {self.seconds:g} seconds. Does a loop of it never end?"
+            return None, (), told
         except (Exception, SystemExit) as error:
-            return (), self._told(error, answer, case)
+            return None, (), self._told(error, answer, case)
         if value is None:
-            return (), f"Your function returned None: is there a return? {self.first_hint}"
-        if not _same(given, case):
-            return (), "Your function changed its input in place. Work on a copy: others use that tensor too."
+            return None, (), f"Your function returned None: is there a return? {self.first_hint}"
+        if not same(given, case):
+            return value, (), "Your function changed its input in place. Work on a copy: others use that tensor too."
         try:
-            returned = _as_tensors(value, count)
+            returned = as_tensors(value, count)
         except Exception:  # whatever the object does when it is asked for numbers
-            return (), f"Your function returned a {type(value).__name__}, which does not hold numbers only."
+            return value, (), no_numbers_told(value)
         try:
-            return self._measured(returned, case), ""
+            return value, self._measured(returned, case), ""
         except ValueError as error:
-            return (), str(error)
+            return value, (), str(error)
         except Exception as error:  # the measure met something that its author did not think of
-            expected = _shapes(self._returned(self.solution, case))
-            if _shapes(returned) != expected:
-                return (), f"Your function returned shape {_shapes(returned)}; a solution returns {expected}."
-            return (), f"What your function returned cannot be judged ({type(error).__name__}). {self.first_hint}"
+            expected = shapes(self._returned(self.solution, case))
+            if shapes(returned) != expected:
+                return value, (), f"Your function returned shape {shapes(returned)}; a solution returns {expected}."
+            told = f"What your function returned cannot be judged ({type(error).__name__}). {self.first_hint}"
+            return value, (), told
 
     def _told(self, error: BaseException, answer: Answer, case: tuple) -> str:
         """What an error in the reader's function was, in which line of it, and what the function had been given."""
@@ -146,104 +162,75 @@ class Exercise:
         lines = [frame.line for frame in frames if code and frame.filename == code.co_filename and frame.line]
         where = f" in the line `{lines[-1]}`" if lines else ""
         names = list(inspect.signature(self.stub).parameters)
-        was_given = ", ".join(_described(*pair) for pair in zip(names, case, strict=False))
+        was_given = ", ".join(described(*pair) for pair in zip(names, case, strict=False))
         given = f" It was given {was_given}." if was_given else ""
-        if "dtype" in text and any(isinstance(v, Tensor) and v.dtype == torch.float64 for v in case):
+        kinds = "dtype" in text or "scalar type" in text  # the words of torch, by its version
+        if kinds and any(isinstance(v, Tensor) and v.dtype == torch.float64 for v in case):
             given += " Its tensors are float64: make new ones with zeros_like, or with the same dtype."
         return f"Your function raised {type(error).__name__}: {text[:200].rstrip('.')}{where}.{given}"
 
-    def _unrecognised(self, seen: list, right: list, agree: list[bool]) -> str:
-        """What to say of values that are wrong in no way that has a name."""
-        for got, expected in zip(seen, right, strict=True):
-            if _shapes(got) != _shapes(expected):
-                return f"Your function returned shape {_shapes(got)}, expected {_shapes(expected)}."
+    def _unrecognised(self, values: list, seen: list, right: list) -> str:
+        """What to say of values that are wrong in no way that has a name: where they are, if some of them are right."""
+        seen = [_aligned(got, expected) for got, expected in zip(seen, right, strict=True)]
+        for k, (value, got, expected) in enumerate(zip(values, seen, right, strict=True)):
+            if shapes(got) != shapes(expected):
+                return shapes_told(value if self.measure is None else (), got, expected)
             if not all(torch.isfinite(g).all() for g in got):
-                return "Your function returned NaN or infinity. Does something overflow?"
-        first = agree.index(False)
-        where = f" on {agree.count(False)} of {len(agree)} cases (first on .cases[{first}])" if len(agree) > 1 else ""
-        return f"The values differ from the right ones{where}, in no way I recognise. {self.first_hint}"
+                where = f"NaN or infinity on {self._name}.cases[{k}]"
+                return f"Your function returned {where}. Does something overflow, or underflow to 0 / 0?"
+        wrong = [[self._wrong(*pair) for pair in zip(*both, strict=True)] for both in zip(seen, right, strict=True)]
+        bad = [k for k, parts in enumerate(wrong) if any(part.any() for part in parts)]
+        first, some = bad[0], f" on {len(bad)} of {len(wrong)} cases" if len(wrong) > 1 else ""
+        told = f"The values differ from the right ones{some}, in no way I recognise."
+        readable = self.measure is None or self.parts  # else what is compared is nothing that the reader returned
+        if readable:
+            where = difference(seen[first], right[first], wrong[first], self.parts)
+            told += f" On {self._name}.cases[{first}] {where}"
+        elif some:
+            told += f" The first of them is {self._name}.cases[{first}]."
+        told += dtype_told(values[first], right[first])
+        started = len(bad) < len(wrong) or not all(part.all() for part in wrong[first])
+        return told if started else f"{told} {self.first_hint}"
+
+    @property
+    def _name(self) -> str:
+        """What a reader calls it, like ch04.one_layer; empty if its module does not hold it."""
+        module = sys.modules[self.solution.__module__]
+        held = (name for name, value in vars(module).items() if value is self)
+        return next((f"{module.__name__.rpartition('.')[2]}.{name}" for name in held), "")
 
     def _returned(self, answer: Answer, case: tuple, count: int | None = None) -> tuple[Tensor, ...]:
-        return _as_tensors(answer(*copy.deepcopy(case)), count)
+        return as_tensors(answer(*copy.deepcopy(case)), count)
 
     def _measured(self, returned: tuple[Tensor, ...], case: tuple) -> tuple[Tensor, ...]:
-        return returned if self.measure is None else _as_tensors(self.measure(returned, *copy.deepcopy(case)))
+        return returned if self.measure is None else as_tensors(self.measure(returned, *copy.deepcopy(case)))
 
     def _expected(self, answer: Answer, case: tuple, count: int) -> tuple[Tensor, ...]:
         return self._measured(self._returned(answer, case, count), case)
 
     def _close(self, got: tuple[Tensor, ...], expected: tuple[Tensor, ...]) -> bool:
-        """Whether two answers agree on a case, to the tolerance (relative to the largest finite entry).
-
-        Where a number is expected, an array that holds one is as good.
-        """
-        if len(got) == len(expected):
-            pairs = zip(got, expected, strict=True)
-            got = tuple(g.reshape(()) if e.ndim == 0 and g.numel() == 1 else g for g, e in pairs)
-        if _shapes(got) != _shapes(expected):
+        """Whether two answers agree on a case, to the tolerance."""
+        got = _aligned(got, expected)
+        if shapes(got) != shapes(expected):
             return False
-        for g, e in zip(got, expected, strict=True):
-            finite = e[e.isfinite()].abs()
-            atol = self.tolerance * float(finite.max() if finite.numel() else 0.0)
-            if not torch.allclose(g, e, rtol=0, atol=atol, equal_nan=True):
-                return False
-        return True
+        return not any(self._wrong(*pair).any() for pair in zip(got, expected, strict=True))
+
+    def _wrong(self, got: Tensor, expected: Tensor) -> Tensor:
+        """Which entries differ, by more than the tolerance (relative to the largest finite entry)."""
+        finite = expected[expected.isfinite()].abs()
+        atol = self.tolerance * float(finite.max() if finite.numel() else 0.0)
+        return ~torch.isclose(got, expected, rtol=0, atol=atol, equal_nan=True)
 
 
-# --- what was returned, as tensors
+def _aligned(got: tuple[Tensor, ...], expected: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The same, with an array that holds one number read as that number where one is expected."""
+    if len(got) != len(expected):
+        return got
+    pairs = zip(got, expected, strict=True)
+    return tuple(g.reshape(()) if e.ndim == 0 and g.numel() == 1 else g for g, e in pairs)
 
 
-def _array(value: object) -> np.ndarray:
-    """Numbers, nested in any way, as one float64 array; raises TypeError or ValueError if they are not that."""
-    if isinstance(value, Tensor) and not value.is_complex():
-        return value.detach().cpu().double().numpy()
-    array = np.asarray([_array(v) for v in value] if isinstance(value, (tuple, list)) else value)
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"not real numbers: {array.dtype}")
-    return array.astype(float)
-
-
-def _as_tensors(value: object, count: int | None = None) -> tuple[Tensor, ...]:
-    """A returned value as float64 tensors: ``count`` of them if it can be read so; else a tensor for each part."""
-    many = isinstance(value, tuple) or (isinstance(value, list) and not _is_number_list(value))
-    if count is not None and (count == 1 or not many):
-        try:
-            whole = torch.from_numpy(_array(value))
-        except ValueError:  # parts of unequal shapes
-            return _as_tensors(tuple(value))
-        return tuple(whole) if count > 1 and whole.ndim and len(whole) == count else (whole,)
-    return tuple(torch.from_numpy(_array(part)) for part in (value if many else (value,)))
-
-
-def _is_number_list(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(v, (int, float, list)) for v in value)
-
-
-def _shapes(tensors: tuple[Tensor, ...]) -> str:
-    return " and ".join(str(list(t.shape)) if t.ndim else "[] (a number)" for t in tensors)
-
-
-# --- what was given to a function, and what the function may not do with it
-
-
-def _described(name: str, value: object) -> str:
-    if isinstance(value, (Tensor, np.ndarray)):
-        return f"{name} of shape {list(value.shape)}"
-    return f"{name} = {value}" if isinstance(value, (int, float, str)) else name
-
-
-def _same(a: object, b: object) -> bool:
-    """Whether two copies of something still hold the same, in all that is nested in them."""
-    if isinstance(a, (Tensor, np.ndarray)):
-        as_before = type(a) is type(b) and (a.dtype, a.shape) == (b.dtype, b.shape)
-        return as_before and np.array_equal(_array(a), _array(b), equal_nan=True)
-    if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(map(_same, a, b))
-    if isinstance(a, Mapping):
-        return list(a) == list(b) and all(_same(a[key], b[key]) for key in a)
-    if isinstance(a, (int, float, str)):
-        return a == b
-    return not hasattr(a, "__dict__") or _same(vars(a), vars(b))
+# --- no answer may take for ever
 
 
 class _TooLong(BaseException):

@@ -108,9 +108,8 @@ tokens = Exercise(
 
 def _error_cases() -> list[tuple]:
     g = torch.Generator().manual_seed(2)
-    return [
-        (*_labelled(n, d, g, 0.3), *_labelled(400, d, g, 0.3), t) for n, d, t in ((12, 2, 2), (8, 4, 5), (20, 3, 3))
-    ]
+    sizes = ((12, 2, 2), (8, 4, 5), (20, 3, 3), (5, 2, 0))  # at depth 0 every answer is 0
+    return [(*_labelled(n, d, g, 0.3), *_labelled(400, d, g, 0.3), t) for n, d, t in sizes]
 
 
 def _error_stub(x, y, x_query, y_query, depth):
@@ -122,15 +121,17 @@ def query_error_solution(x, y, x_query, y_query, depth):
     w = torch.zeros_like(z[0])
     for _ in range(depth):
         w = w + torch.softmax(-z @ w, 0) @ z  # step 1
-    return (x_query @ w * y_query < 0).double().mean()
+    wrong = (1 - torch.sign(x_query @ w) * y_query) / 2  # 1/2 where the answer is 0
+    return wrong.mean()
 
 
-def _error(x, y, x_query, y_query, depth, sign=-1.0, first=None):
+def _error(x, y, x_query, y_query, depth, sign=-1.0, first=None, at_zero=0.5):
     z = y[:, None] * x
     w = torch.zeros_like(z[0])
     for _ in range(depth):
         w = w + (torch.softmax(sign * z @ w, 0) if first is None else first(z @ w)) @ z
-    return (x_query @ w * y_query < 0).double().mean()
+    m = y_query * (x_query @ w)
+    return ((m < 0).double() + at_zero * (m == 0)).mean()
 
 
 query_error = Exercise(
@@ -160,6 +161,18 @@ query_error = Exercise(
         "accuracy": (
             lambda x, y, x_query, y_query, depth: 1 - _error(x, y, x_query, y_query, depth),
             "That is the share of right answers, and wanted is the share of wrong ones.",
+        ),
+        "percent": (
+            lambda x, y, x_query, y_query, depth: 100 * _error(x, y, x_query, y_query, depth),
+            "That is the error in percent. A share lies between 0 and 1.",
+        ),
+        "0 counted as right": (
+            lambda x, y, x_query, y_query, depth: _error(x, y, x_query, y_query, depth, at_zero=0.0),
+            "Right, but at depth 0. There all answers are 0, and you count them as right. They should count half.",
+        ),
+        "0 counted as wrong": (
+            lambda x, y, x_query, y_query, depth: _error(x, y, x_query, y_query, depth, at_zero=1.0),
+            "Right, but at depth 0. There all answers are 0, and you count them as wrong. They should count half.",
         ),
         "a count": (
             lambda x, y, x_query, y_query, depth: len(y_query) * _error(x, y, x_query, y_query, depth),
@@ -208,4 +221,4 @@ def _numpy_error(x, y, x_query, y_query, depth):
     for _ in range(depth):
         q = np.exp(-y * (x @ w))
         w += (q * y) @ x / q.sum()
-    return float((np.sign(x_query @ w) != y_query).mean())
+    return float(np.mean([0.5 if a == 0 else a * b < 0 for a, b in zip(x_query @ w, y_query, strict=True)]))

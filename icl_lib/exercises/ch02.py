@@ -12,14 +12,15 @@ from .base import Exercise
 
 
 def _gradient_cases() -> list[tuple]:
-    """Classifiers and tokens; in the last case all margins are beyond 750, where exp(-m) is 0 in float64."""
+    """Classifiers and tokens; then margins all beyond 750, where exp(-m) is 0 in float64, and of 800 and -800."""
     g = torch.Generator().manual_seed(3)
     cases = [
         (torch.randn(d, generator=g, dtype=torch.float64), torch.randn(n, d, generator=g, dtype=torch.float64))
         for n, d in ((6, 2), (4, 3))
     ]
     far = torch.tensor([[1.0, 0.5], [1.002, -1.0], [1.004, 2.0]], dtype=torch.float64)
-    return [*cases, (torch.tensor([768.0, 0.0], dtype=torch.float64), far)]
+    both = torch.tensor([[1.0, 0.3], [-1.0, 0.2]], dtype=torch.float64)
+    return [*cases, *((torch.tensor([w, 0.0], dtype=torch.float64), z) for w, z in ((768.0, far), (800.0, both)))]
 
 
 def _gradient_stub(w, z):
@@ -29,6 +30,10 @@ def _gradient_stub(w, z):
 def potential_gradient_solution(w, z):
     q = torch.softmax(-z @ w, 0)  # takes the largest score off first: never 0 / 0
     return -q @ z
+
+
+def _shares(e: Tensor) -> Tensor:
+    return e / e.sum()
 
 
 def _pulled(w: Tensor, z: Tensor) -> Tensor:
@@ -84,9 +89,22 @@ potential_gradient = Exercise(
             "Right at w = 0 only: there all weights are equal. Where do the margins of w enter?",
         ),
         "zero over zero": (
-            lambda w, z: -(torch.exp(-z @ w) / torch.exp(-z @ w).sum()) @ z,
+            lambda w, z: -_shares(torch.exp(-z @ w)) @ z,
             "Right, until all margins are large: then every exp(-m) is 0 in the computer, the loss is too, and 0 / 0 "
             "is NaN. The weights only depend on differences of margins: use that.",
+        ),
+        "shifted by the wrong end": (
+            lambda w, z: -_shares(torch.exp((z @ w).max() - z @ w)) @ z,
+            "Right until margins are large with both signs: there an exponential overflows. If you shifted the "
+            "margins, you shifted by the wrong end: which of the exponentials must become 1?",
+        ),
+        "sigmoid weights": (
+            lambda w, z: -_shares(torch.sigmoid(-z @ w)) @ z,
+            "Your weights sum to 1, and they are sigmoids: those of logistic regression. Far out they are 0 / 0, too.",
+        ),
+        "logistic loss": (
+            lambda w, z: -torch.sigmoid(-z @ w) @ z / len(z),
+            "That is the gradient of the logistic loss. The potential is the logarithm of the exponential one.",
         ),
     },
     first_hint="Differentiate log L(w): what divides what? Then write the weights of the tokens.",

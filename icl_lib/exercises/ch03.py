@@ -179,6 +179,10 @@ fold = Exercise(
             lambda d: (torch.eye(d + 1)[1:], _picks(d, 0)),
             "Right for tokens [y, x]. Here the label is the last entry.",
         ),
+        "first entry for the label": (
+            lambda d: (_point(d), _picks(d, 0)),
+            "One of yours reads the first entry of the point, as if it were the label. The label is the last entry.",
+        ),
         "squares": (
             lambda d: (_point(d), _point(d)),
             "Both of yours read the point, so the product holds squares of its entries. Who reads the label?",

@@ -43,22 +43,43 @@ def _split(tokens: Tensor) -> tuple[Tensor, Tensor]:
     return tokens[:-1, :d], tokens[-1, d:]
 
 
-def _with_state(tokens: Tensor, state) -> Tensor:
-    """The tokens with the state that a function makes of z and w."""
-    after = tokens.clone()
-    after[-1, tokens.shape[1] // 2 :] = state(*_split(tokens))
-    return after
+def _stepped(change):
+    """An answer that puts ``change(z, w, step)`` in the place of w."""
+
+    def answer(tokens, step):
+        after = tokens.clone()
+        after[-1, tokens.shape[1] // 2 :] = change(*_split(tokens), step)
+        return after
+
+    return answer
+
+
+def _output(z: Tensor, w: Tensor) -> Tensor:
+    return torch.softmax(-z @ w, 0) @ z
+
+
+def _spoilt(rows: slice | int, columns: int | None = None, new=lambda old, update: 0 * old):
+    """The right answer with something else in some rows and columns, (0: the context block, 1: the state block)."""
+
+    def answer(tokens, step):
+        after = one_layer_solution(tokens, step)
+        d = tokens.shape[1] // 2
+        block = {None: slice(None), 0: slice(d), 1: slice(d, None)}[columns]
+        after[rows, block] = new(after[rows, block], after[-1, d:] - tokens[-1, d:])
+        return after
+
+    return answer
 
 
 def _leaked_label(tokens, step):
     keys = tokens[:, : tokens.shape[1] // 2]
-    return _with_state(tokens, lambda z, w: w + step * torch.softmax(-keys @ w, 0) @ keys)
+    return _stepped(lambda z, w, step: w + step * _output(keys, w))(tokens, step)
 
 
 def _wrong_block(tokens, step):
     z, w = _split(tokens)
     after = tokens.clone()
-    after[-1, : len(w)] += step * torch.softmax(-z @ w, 0) @ z
+    after[-1, : len(w)] += step * _output(z, w)
     return after
 
 
@@ -104,28 +125,38 @@ one_layer = Exercise(
     cases=_layer_cases(),
     mistakes={
         "attracted to large margins": (
-            lambda tokens, step: _with_state(tokens, lambda z, w: w + step * torch.softmax(z @ w, 0) @ z),
+            _stepped(lambda z, w, step: w + step * _output(z, -w)),
             "The head looks at the tokens that w already gets right. Which sign must the score have?",
         ),
         "ascent": (
-            lambda tokens, step: _with_state(tokens, lambda z, w: w - step * torch.softmax(-z @ w, 0) @ z),
+            _stepped(lambda z, w, step: w - step * _output(z, w)),
             "The weights are right, and the loss goes up. Which way does -grad phi point?",
         ),
         "no residual connection": (
-            lambda tokens, step: _with_state(tokens, lambda z, w: step * torch.softmax(-z @ w, 0) @ z),
+            _stepped(lambda z, w, step: step * _output(z, w)),
             "You return what the head reads; the layer adds it to w.",
         ),
+        "by the gradient's length": (
+            _stepped(lambda z, w, step: w + step * torch.nn.functional.normalize(_output(z, w), dim=0)),
+            "All your steps have the same length: you divided by the length of the gradient. Normalized means divided "
+            "by the loss here.",
+        ),
         "sum instead of softmax": (
-            lambda tokens, step: _with_state(tokens, lambda z, w: w + step * torch.exp(-z @ w) @ z),
+            _stepped(lambda z, w, step: w + step * torch.exp(-z @ w) @ z),
             "Your weights exp(-m_i) do not sum to 1. Dividing by the loss is what the softmax does.",
         ),
         "plain gradient descent": (
-            lambda tokens, step: _with_state(tokens, lambda z, w: w + step * torch.exp(-z @ w) @ z / len(z)),
+            _stepped(lambda z, w, step: w + step * torch.exp(-z @ w) @ z / len(z)),
             "This is a step of plain gradient descent on L. The normalised step divides it by L(w) as well.",
         ),
         "divided by n twice": (
-            lambda tokens, step: _with_state(tokens, lambda z, w: w + step * torch.softmax(-z @ w, 0) @ z / len(z)),
+            _stepped(lambda z, w, step: w + step * _output(z, w) / len(z)),
             "The direction is right and n times too short. The 1/n of the loss cancels: where did yours come from?",
+        ),
+        "sum over n": (
+            _stepped(lambda z, w, step: w + step * len(z) * _output(z, w)),
+            "The direction is right and n times too long. Which of your two, the loss or its gradient, is a sum and "
+            "which is a mean?",
         ),
         "leaked label": (
             _leaked_label,
@@ -133,31 +164,49 @@ one_layer = Exercise(
             "label were +1. The state token must not be among the keys.",
         ),
         "sink": (
-            lambda tokens, step: _with_state(
-                tokens, lambda z, w: w + step * torch.exp(-z @ w) @ z / (1 + torch.exp(-z @ w).sum())
-            ),
+            _stepped(lambda z, w, step: w + step * torch.exp(-z @ w) @ z / (1 + torch.exp(-z @ w).sum())),
             "Your weights sum to S/(1+S): a token with score 0 and value 0 takes part. Which one should be masked?",
         ),
         "equal weights": (
-            lambda tokens, step: _with_state(tokens, lambda z, w: w + step * z.mean(0)),
+            _stepped(lambda z, w, step: w + step * z.mean(0)),
             "Every token counts the same in your update. What does w have to say about it?",
         ),
+        "logistic loss": (
+            _stepped(lambda z, w, step: w + step * torch.sigmoid(-z @ w) @ z / len(z)),
+            "This is a step on the logistic loss: its weights are sigmoids. Which loss has exp(-m_i) for terms?",
+        ),
+        "sigmoids that sum to 1": (
+            _stepped(lambda z, w, step: w + step * torch.sigmoid(-z @ w) @ z / torch.sigmoid(-z @ w).sum()),
+            "Your weights sum to 1, and they are sigmoids, as in a claim of this chapter. The softmax has others.",
+        ),
         "scores divided by sqrt(d)": (
-            lambda tokens, step: _with_state(
-                tokens, lambda z, w: w + step * torch.softmax(-z @ w / len(w) ** 0.5, 0) @ z
-            ),
+            _stepped(lambda z, w, step: w + step * _output(z / len(w) ** 0.5, w) * len(w) ** 0.5),
             _SCALED,
         ),
         "scores divided by sqrt(2d)": (
-            lambda tokens, step: _with_state(
-                tokens, lambda z, w: w + step * torch.softmax(-z @ w / (2 * len(w)) ** 0.5, 0) @ z
-            ),
+            _stepped(lambda z, w, step: w + step * _output(z / (2 * len(w)) ** 0.5, w) * (2 * len(w)) ** 0.5),
             _SCALED,
         ),
         "written to the context block": (
             _wrong_block,
             "The update is right and lands in the context block of the state token, on top of the query. The value "
             "matrix has to move it to the state block.",
+        ),
+        "written to both blocks": (
+            _spoilt(-1, 0, lambda x, update: x + update),
+            "The state block is right. You added the update to the query as well, which the layer leaves alone.",
+        ),
+        "query wiped": (
+            _spoilt(-1, 0),
+            "The state block is right. The query x is gone from the last row: the layer leaves it where it was.",
+        ),
+        "context wiped": (
+            _spoilt(slice(-1)),
+            "The state row is right. The context tokens are gone: the next layer will want to read them.",
+        ),
+        "blocks of the state swapped": (
+            _spoilt(-1, new=lambda row, update: row.roll(len(row) // 2)),
+            "The numbers are right. In your last row w comes first and the query second; it came as [x, w].",
         ),
     },
     first_hint="Cut z and w out of the token matrix first; the last row is [x_query, w].",
@@ -184,14 +233,14 @@ def two_matrices_solution(d, step):
     return score, value
 
 
-def _blocks(returned: tuple[Tensor, ...], d: int, step: float) -> Tensor:
+def _blocks(returned: tuple[Tensor, ...], d: int, step: float) -> tuple[Tensor, ...]:
     """The four d x d blocks that can act: the other four only ever meet zeros, so an answer is free to fill them."""
     shapes = [list(matrix.shape) for matrix in returned]
     if shapes != [[2 * d, 2 * d]] * 2:
         raise ValueError(f"For d = {d} the two matrices have shape [{2 * d}, {2 * d}] each; yours: {shapes}.")
     score, value = returned
     SoftmaxAttention(score, value)  # refuses NaN and infinity
-    return torch.stack([score[d:, d:], score[d:, :d], value[d:, d:], value[:d, d:]])
+    return score[d:, d:], score[d:, :d], value[d:, d:], value[:d, d:]
 
 
 def _filled(d: int, score: dict, value: dict) -> tuple[Tensor, Tensor]:
@@ -213,6 +262,11 @@ _QUERY_IN_THE_SCORE = (
     "change what is learnt from the context."
 )
 _DIVIDED = "You divided the scores. Our attention does not scale them, so there is nothing to make up for."
+
+_MULTIPLIED = (
+    "Your score matrix has a square root in it. That would make up for attention that divides its scores; "
+    "this layer does not."
+)
 
 
 def _matrices_in_numpy(d, step):
@@ -242,6 +296,12 @@ two_matrices = Exercise(
     solution=two_matrices_solution,
     cases=[(2, 0.7), (3, 1.6), (1, 0.25)],
     measure=_blocks,
+    parts=(
+        "the block of the score matrix where keys meet the query on board",
+        "the block of the score matrix where keys meet w",
+        "the block of the value matrix that writes on the query",
+        "the block of the value matrix that writes on w",
+    ),
     mistakes={
         "the layout of the chapter": (
             lambda d, step: _filled(d, {(1, 0): -1}, {(0, 1): step}),
@@ -270,14 +330,17 @@ two_matrices = Exercise(
             lambda d, step: _filled(d, {(0, 1): -step}, {(1, 0): step}),
             "The step size appears in both matrices. It scales the update, not the attention.",
         ),
-        "step missing": (
-            lambda d, step: _filled(d, {(0, 1): -1}, {(1, 0): 1}),
-            "Right for step = 1. Where does the step size go?",
-        ),
         "scores divided by sqrt(d)": (lambda d, step: _filled(d, {(0, 1): -(d**-0.5)}, {(1, 0): step}), _DIVIDED),
         "scores divided by sqrt(2d)": (
             lambda d, step: _filled(d, {(0, 1): -((2 * d) ** -0.5)}, {(1, 0): step}),
             _DIVIDED,
+        ),
+        "scores times sqrt(d)": (lambda d, step: _filled(d, {(0, 1): -(d**0.5)}, {(1, 0): step}), _MULTIPLIED),
+        "scores times sqrt(2d)": (lambda d, step: _filled(d, {(0, 1): -((2 * d) ** 0.5)}, {(1, 0): step}), _MULTIPLIED),
+        "written to both blocks": (
+            lambda d, step: _filled(d, {(0, 1): -1}, {(1, 0): step, (0, 0): step}),
+            "The state is right, and your head writes on top of the query as well. Which rows of the value matrix "
+            "write there?",
         ),
         "value transposed": (
             lambda d, step: _filled(d, {(0, 1): -1}, {(0, 1): step}),

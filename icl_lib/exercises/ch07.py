@@ -120,10 +120,6 @@ loss = Exercise(
             ),
             "Your teacher descends L and not log L. That one is a head's teacher only in an exercise further down.",
         ),
-        "teacher without a step size": (
-            lambda A, B, w, z, step: _mean_square(_error(A, B, w, z, 1.0)),
-            "Right for a step of 1. Whose step size is it that you were given?",
-        ),
         "step size in the student": (
             lambda A, B, w, z, step: _mean_square(_error(A, step * B, w, z, step)),
             "Your student multiplies by the step size. Nobody tells it: B has to learn it.",
@@ -279,10 +275,6 @@ far = Exercise(
         "sign of the values": (
             lambda score, value, step: _gaps(score, value, step, values=_half(value, 1, 0) + 2 * step * _eye(value)),
             "You expect a negative value block. The layer adds what it reads to w.",
-        ),
-        "step of 1": (
-            lambda score, value, step: _gaps(score, value, 1.0),
-            "Right for a teacher with step 1. What should the value block be for another?",
         ),
         "step in the scores": (
             lambda score, value, step: _gaps(

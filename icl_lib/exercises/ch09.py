@@ -73,6 +73,7 @@ value_block = Exercise(
     solution=block_solution,
     cases=_block_cases(),
     tolerance=1e-3,  # float32 answers may invert a d x d matrix
+    parts=("B", "the share"),
     mistakes={
         "B transposed": (
             lambda A, w, z: (

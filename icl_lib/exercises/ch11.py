@@ -70,7 +70,31 @@ bill = Exercise(
     stub=_bill_stub,
     solution=bill_solution,
     cases=_bill_cases(),
+    parts=("the distance", "the bound"),
     mistakes={
+        "another token's weight": (
+            lambda z, a, step, depth: _bill(
+                z,
+                a,
+                step,
+                depth,
+                lambda w, v, p, g: step * torch.softmax(-torch.cat([z, a[None]]) @ v, 0)[0] * (a - g).norm(),
+            ),
+            "The distance is right. You took the first token's weight for the lie's. Where does the lie stand among "
+            "the tokens?",
+        ),
+        "even mean": (
+            lambda z, a, step, depth: _bill(z, a, step, depth, lambda w, v, p, g: step * p * (a - z.mean(0)).norm()),
+            "The distance is right. Your g is the plain mean of the honest tokens. They have weights in each layer, "
+            "those of a softmax among themselves.",
+        ),
+        "mean over layers": (
+            lambda z, a, step, depth: (
+                _bill(z, a, step, depth)[0],
+                _bill(z, a, step, depth)[1] / depth,
+            ),
+            "The distance is right. You averaged the charges; every layer is charged in full.",
+        ),
         "weight on the honest path": (
             lambda z, a, step, depth: _bill(
                 z, a, step, depth, lambda w, v, p, g: step * _weight(z, a, w) * (a - g).norm()

@@ -31,12 +31,12 @@ def momentum_solution(z, step, depth):
     return torch.stack(path)
 
 
-def _carried(z: Tensor, step: float, depth: int, carry=None, keep=None, move=None, look=None) -> Tensor:
+def _carried(z: Tensor, step: float, depth: int, carry=None, keep=None, move=None, look=None, sign=-1.0) -> Tensor:
     """The path of a layer with another carry(t), rule keep(v, g, beta), update move(v, g, old) or look(w, v)."""
     w = v = torch.zeros_like(z[0])
     path = [w]
     for t in range(depth):
-        g = torch.softmax(-z @ (look(w, v) if look else w), 0) @ z
+        g = torch.softmax(sign * z @ (look(w, v) if look else w), 0) @ z
         beta = carry(t) if carry else t / (t + 1)
         old, v = v, keep(v, g, beta) if keep else beta * (v + g)
         w = w + step * (move(v, g, old) if move else v + g)
@@ -110,9 +110,17 @@ momentum = Exercise(
             lambda z, step, depth: _carried(z, step, depth, look=lambda w, v: w + step * v),
             "Your head looks from w + step v. Its scores are margins of w, the place where the state is.",
         ),
-        "no step size": (
-            lambda z, step, depth: _carried(z, 1.0, depth),
-            "The step size does not enter. It scales what is added to w, and not the velocity.",
+        "step on v only": (
+            lambda z, step, depth: _carried(z, step, depth, move=lambda v, g, old: v + g / step),
+            "Your step size scales the velocity's part of the move and not the new output's. It belongs to both.",
+        ),
+        "attracted": (
+            lambda z, step, depth: _carried(z, step, depth, sign=1.0),
+            "Your attention goes to large margins. It should go to small ones: which sign have the scores?",
+        ),
+        "starts at w_1": (
+            lambda z, step, depth: momentum_solution(z, step, depth + 1)[1:],
+            "As many rows as wanted, all of them one layer too late. Row t is the classifier after t layers.",
         ),
         "step twice": (
             lambda z, step, depth: _carried(z, step, depth, keep=lambda v, g, beta: beta * (v + step * g)),

@@ -99,6 +99,10 @@ pair = Exercise(
             lambda a, b, C: _heads(a, b, lambda products, s, own: products + C * own),
             "You add C to a token's own score. The constant takes it off again, from every token.",
         ),
+        "deaf to itself": (
+            lambda a, b, C: _heads(a, b, lambda products, s, own: (products - C) * (1 - own)),
+            "You leave the token itself out, and add up what leaks in from the others. Its own product is the signal.",
+        ),
         "columns and rows": (
             lambda a, b, C: _heads(a, b, _shifted(C), over=0),
             "Your table lies on its side: a belongs to the token that looks, b to those it looks at, and the slot "
@@ -251,9 +255,13 @@ kernel = Exercise(
             lambda K, k, y, step, depth: k @ (y * _dual(K, y, step, depth, start=1 / len(y))),
             "Your coefficients start at 1/n. They are those of w, and w starts at 0.",
         ),
-        "no step size": (
-            lambda K, k, y, step, depth: k @ (y * _dual(K, y, 1.0, depth)),
-            "The step size does not enter. What does a layer multiply its weights by?",
+        "uphill": (
+            lambda K, k, y, step, depth: k @ (y * _dual(K, y, -step, depth)),
+            "Your coefficients become negative, and the loss rises. A layer adds the weights.",
+        ),
+        "step twice": (
+            lambda K, k, y, step, depth: step * k @ (y * _dual(K, y, step, depth)),
+            "The step size enters twice: it is in the coefficients, and you multiply the answer by it again.",
         ),
         "step in the answer only": (
             lambda K, k, y, step, depth: step * k @ (y * _dual(K, y, 1.0, depth)),

@@ -47,6 +47,27 @@ def _stepped(change):
     return answer
 
 
+def _from_column(start: int, write: int):
+    """An answer whose c begins so many columns after the features, and is written to such a column."""
+
+    def answer(tokens, step):
+        F = (tokens.shape[1] - 2) // 2
+        phi, y, c = tokens[:-1, :F], tokens[:-1, F], tokens[-1, F + start : 2 * F + start]
+        after = tokens.clone()
+        after[-1, F + write : 2 * F + write] = c + step * (y - phi @ c) @ phi / len(y)
+        return after
+
+    return answer
+
+
+def _without_one(tokens, step):
+    after = linear_step_solution(tokens, step)
+    after[-1, -1] = 0.0
+    return after
+
+
+_EARLY = "You cut c one column too early: between the features and c stands a column for the labels."
+
 linear_step = Exercise(
     title="One step of linear attention",
     difficulty=1,
@@ -83,6 +104,16 @@ linear_step = Exercise(
         "no residual connection": (
             _stepped(lambda phi, y, c, step: step * (y - phi @ c) @ phi / len(y)),
             "You return what the head reads. The layer adds it to the coefficients that were there.",
+        ),
+        "c one column early": (_from_column(0, 0), _EARLY),
+        "c read one column early": (_from_column(0, 1), _EARLY),
+        "c one column late": (
+            _from_column(2, 2),
+            "You cut c one column too late: the last column of the state token is its 1, and c ends before it.",
+        ),
+        "1 wiped": (
+            _without_one,
+            "The coefficients are right, and the 1 at the end of the state token is gone. The next layer needs it.",
         ),
     },
     first_hint="Cut phi, y and c out of the token matrix first: F columns, one column, then F columns of the last row.",

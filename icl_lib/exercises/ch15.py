@@ -122,6 +122,15 @@ kesler_tokens = Exercise(
             "One token a point, against the mean of the rivals: a point may beat the mean and lose to one of them.",
         ),
         "one rival": (_next_class, "Each point meets only one rival. How many must it beat?"),
+        "classes counted from 1": (
+            lambda x, y, K: kesler_tokens_solution(x, (y - 1) % K, K),
+            "Your tokens are those of the class one below, as if classes were counted from 1. They go from 0 to K - 1.",
+        ),
+        "divided by the root of 2": (
+            lambda x, y, K: kesler_tokens_solution(x, y, K) / 2**0.5,
+            "Your tokens are too short by the square root of 2. A token is twice as long in square as its point, and "
+            "stays so.",
+        ),
         "layout": (
             _other_layout,
             "The numbers are right and stand elsewhere: here a classifier is w_0, then w_1, and so on, each of d "
@@ -239,6 +248,14 @@ class_step = Exercise(
         "attracted to large margins": (
             _attends_to_winners,
             "The head looks at the pairs that are already right. Which pairs should weigh most?",
+        ),
+        "classes counted from 1": (
+            lambda W, x, y, step: class_step_solution(W, x, (y - 1) % len(W), step),
+            "You took every point for one of the class one below, as if classes were counted from 1.",
+        ),
+        "divided by the root of 2": (
+            lambda W, x, y, step: W + (class_step_solution(W, x, y, step) - W) / 2**0.5,
+            "Your update is too short by the square root of 2: tokens are not brought to the length of their points.",
         ),
         "rivals only": (_rivals_only, "The rivals are pushed down, and the own class stays. A token has two blocks."),
         "own class only": (_own_only, "The own class is pulled up, and the rivals stay. A token has two blocks."),

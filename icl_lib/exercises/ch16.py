@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..alignment import Response, alignment, calibrated
 from .base import Exercise
 
 # --- 1: the three measures
@@ -16,6 +17,7 @@ def _responses() -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
     cases = []
     for q, d in ((4, 3), (1, 2), (7, 5)):
         f, g_ = torch.randn(q, generator=g), torch.randn(q, generator=g)
+        g_ = g_ * torch.sign(f @ g_)  # on the whole they agree
         s = torch.randn(q, d, generator=g)
         t = s + torch.randn(q, d, generator=g) * torch.rand(q, 1, generator=g) * 3
         cases.append((f.double(), s.double(), g_.double(), t.double()))
@@ -67,6 +69,35 @@ def _norm_of_mean(f, s, g, t):
     return _replace(f, s, g, t, 2, (s - t).mean(0).norm())
 
 
+def _both_squared(f, s, g, t):
+    return _replace(f, s, g, t, 0, (f - g).square().mean()).index_copy(
+        0, torch.tensor([2]), (s - t).square().sum(1).mean()[None]
+    )
+
+
+def _roots(f, s, g, t):
+    right = _both_squared(f, s, g, t)
+    return torch.stack([right[0].sqrt(), right[1], right[2].sqrt()])
+
+
+def _frobenius(f, s, g, t):
+    return _replace(f, s, g, t, 2, (s - t).norm())
+
+
+def _in_units_of_f(calibrate: bool, divide: bool):
+    """The chapter's measure, or half of it."""
+
+    def answer(f, s, g, t):
+        mine, other = Response(f[None], s[None]), Response(g[None], t[None])
+        means = torch.stack([v.mean() for v in alignment(mine, calibrated(mine, other) if calibrate else other)])
+        return means / torch.stack([f.abs().mean(), f.new_ones(()), s.norm(dim=1).mean()]) if divide else means
+
+    return answer
+
+
+_RAW = "Wanted are the raw means, without the units of the chapter's function: you "
+
+
 def _summed(f, s, g, t):
     return three_measures_solution(f, s, g, t) * len(f)
 
@@ -111,6 +142,23 @@ three_measures = Exercise(
             "You average the differences of sensitivities before you take the length. They may point in opposite "
             "directions and cancel.",
         ),
+        "both squared": (
+            _both_squared,
+            "Your first and third measures are means of squares. Both are means of sizes: an absolute value, a length.",
+        ),
+        "roots of mean squares": (
+            _roots,
+            "Your first and third measures are roots of mean squares, in which large differences weigh more. Take "
+            "plain means of sizes.",
+        ),
+        "Frobenius norm": (
+            _frobenius,
+            "Your third measure is the length of all differences in one long vector. Every query has a length of its "
+            "own; take their mean.",
+        ),
+        "the chapter's measure": (_in_units_of_f(True, True), _RAW + "calibrated g, and divided by the sizes of f's."),
+        "calibrated": (_in_units_of_f(True, False), _RAW + "multiplied g by the number that brings it nearest to f."),
+        "divided": (_in_units_of_f(False, True), _RAW + "divided by the mean sizes of f and of its sensitivities."),
         "sums": (_summed, "Your measures grow with the number of queries. They should be means over queries."),
     },
     first_hint="Each measure is a mean over the queries of a number that belongs to one query.",
@@ -126,7 +174,7 @@ def _rays() -> list[tuple[Tensor, Tensor, Tensor]]:
     cases = []
     for q, d in ((3, 2), (5, 4)):
         x, s = torch.randn(q, d, generator=g).double(), torch.randn(q, d, generator=g).double()
-        f = torch.randn(q, generator=g).double() + 2
+        f = (torch.randn(q, generator=g).double().abs() + 1) * (-1.0) ** torch.arange(q)  # of both signs
         cases.append((f, s, x))
     return cases
 
@@ -176,6 +224,11 @@ degree = Exercise(
             _degree_as_cosine,
             "This is the angle between sensitivity and query. For a linear classifier it differs from query to query, "
             "and the degree should be 1 at all of them.",
+        ),
+        "divided by the size of the answer": (
+            lambda f, s, x: (s * x).sum(1) / f.abs(),
+            "You divide by |f|. Take f(x) = <w, x> with w = (1, 0) at x = (-1, 0): yours is -1, and a linear "
+            "classifier has degree 1 wherever it is asked.",
         ),
         "upside down": (_degree_upside_down, "For an answer that does not depend on c yours divides by zero."),
         "along a unit vector": (

@@ -68,13 +68,47 @@ def _units(*case):
     return max(_parts(*case)) * 1e9
 
 
-# (B, n, d, T, width, gflops, gbytes, cached): limited by transfer, by arithmetic, and by each again
+def _one_loop(*case):
+    work, transfer = _parts(*case)
+    return max(work / case[3], transfer)
+
+
+def _bits(*case):
+    work, transfer = _parts(*case)
+    return max(work, transfer * 8)
+
+
+def _cache_inverted(*case):
+    return max(_parts(*case[:-1], not case[-1]))
+
+
+def _two_copies(*case):
+    work, transfer = _parts(*case)
+    return max(work, transfer * (2 if case[-1] else 1))
+
+
+def _all_bytes(B, n, d, T, width, gflops, gbytes, cached):
+    loops = 1 if cached else T
+    moved = width * B * loops * (2 * n * d + 6 * n + 5 * d)
+    return max(4 * n * d * T * B / gflops, moved / gbytes) / 1e9
+
+
+def _vectors_too(B, n, d, T, width, gflops, gbytes, cached):
+    tokens = (1 if cached else 2 * T) * n * d
+    return max(4 * n * d * T * B / gflops, width * B * (tokens + T * (6 * n + 5 * d)) / gbytes) / 1e9
+
+
+_ALL_BYTES = "You count all that a loop moves, scores and vectors too. Here only the tokens count."
+
+# (B, n, d, T, width, gflops, gbytes, cached): limited by transfer, by arithmetic, and by each again; in the last one
+# by arithmetic even if there were a single loop
 _CASES = [
     (1000, 64, 16, 100, 4, 100.0, 10.0, False),
     (1000, 64, 16, 100, 4, 100.0, 10.0, True),
     (200, 256, 32, 1, 4, 100.0, 10.0, True),
     (50, 128, 64, 30, 2, 20.0, 40.0, False),
     (50, 128, 64, 30, 8, 20.0, 10.0, False),
+    (50, 128, 64, 3, 2, 5.0, 400.0, False),
 ]
 
 least_seconds = Exercise(
@@ -90,6 +124,12 @@ least_seconds = Exercise(
             _added,
             "You add arithmetic and transfer. A machine does both at once: what is the least time then?",
         ),
+        "operations of one loop": (_one_loop, "Your operations are those of one loop. How many loops are there?"),
+        "bits for bytes": (_bits, "You count 8 bits for each byte; the rate of the memory is in bytes."),
+        "cache inverted": (_cache_inverted, "You have it the other way round: with a cache, tokens come once."),
+        "two copies": (_two_copies, "You move two copies of cached tokens. One comes from memory; count that."),
+        "all bytes of a loop": (_all_bytes, _ALL_BYTES),
+        "all bytes of the loops": (_vectors_too, _ALL_BYTES),
         "arithmetic only": (_arithmetic_only, "You count operations only. Can the tokens arrive in that time?"),
         "transfer only": (_transfer_only, "You count bytes only. One of the cases has its tokens in the cache."),
         "the smaller time": (_smaller, "You take the smaller of the two times. Which of them must be waited for?"),

@@ -16,7 +16,7 @@ from icl_project import chapter_sources
 
 from icl_lib import exercises
 from icl_lib.exercises import Exercise
-from icl_lib.exercises.base import _as_tensors
+from icl_lib.exercises.values import as_tensors
 
 FOUND = {
     f"{chapter}.{name}": value
@@ -24,7 +24,7 @@ FOUND = {
     for name, value in vars(import_module(f"icl_lib.exercises.{chapter}")).items()
     if isinstance(value, Exercise)
 }
-MISTAKES = [(name, mistake) for name, exercise in FOUND.items() for mistake in exercise.mistakes]
+MISTAKES = [(name, mistake) for name, exercise in FOUND.items() for mistake in exercise.all_mistakes]
 RIGHT = [(name, answer) for name, exercise in FOUND.items() for answer in exercise.also_right]
 every_exercise = pytest.mark.parametrize("name", FOUND)
 
@@ -38,7 +38,7 @@ def test_the_exercises_are_found():
 
 @pytest.mark.parametrize(("name", "mistake"), MISTAKES)
 def test_every_mistake_is_refused_with_its_own_hint(name, mistake):
-    wrong, hint = FOUND[name].mistakes[mistake]
+    wrong, hint = FOUND[name].all_mistakes[mistake]
     verdict = FOUND[name].check(wrong)
     assert (verdict.passed, verdict.mistake, verdict.message) == (False, mistake, hint)
 
@@ -120,8 +120,8 @@ def _raises(*_):
         (_raises, "raised KeyError: 'w' in the line `raise KeyError(\"w\")`."),
         (lambda: (lambda: 0)(1), "raised TypeError"),
         (lambda *_: None, "returned None"),
-        (lambda *_: "w", "does not hold numbers only"),
-        (lambda *_: {"w": 1.0}, "does not hold numbers only"),
+        (lambda *_: "w", "returned a str; expected are real numbers"),
+        (lambda *_: {"w": 1.0}, "returned a dict; expected are real numbers"),
     ],
 )
 def test_a_broken_answer_gets_a_hint_and_no_traceback(name, answer, told):
@@ -134,7 +134,7 @@ def _spoilt_by(change, solution):
     """The solution with the last thing that it returns changed."""
 
     def answer(*case):
-        *rest, last = _as_tensors(solution(*case))
+        *rest, last = as_tensors(solution(*case))
         return (*rest, change(last)) if rest else change(last)
 
     return answer

@@ -116,21 +116,24 @@ def right_once(w, z):
 WRONG = {
     "raises": (raises, r"raised KeyError: 'no such thing'"),
     "None": (lambda w, z: None, r"returned None: is there a return\? Start from the margins\."),
-    "no number": (lambda w, z: "weights", "returned a str, which does not hold numbers only"),
-    "a dictionary": (lambda w, z: {"q": 1}, "returned a dict, which does not hold numbers only"),
-    "a complex number": (lambda w, z: solution(w, z) + 0j, "returned a Tensor, which does not hold numbers only"),
-    "text that looks like numbers": (lambda w, z: ["1"] * 5, "returned a list, which does not hold numbers only"),
-    "a generator": (lambda w, z: (q for q in solution(w, z)), "returned a generator, which does not hold"),
+    "no number": (lambda w, z: "weights", "returned a str; expected are real numbers"),
+    "a dictionary": (lambda w, z: {"q": 1}, "returned a dict; expected are real numbers"),
+    "a complex number": (
+        lambda w, z: solution(w, z) + 0j,
+        r"returned a Tensor of dtype torch\.complex128; expected are real",
+    ),
+    "text that looks like numbers": (lambda w, z: ["1"] * 5, "returned a list that holds a str; expected"),
+    "a generator": (lambda w, z: (q for q in solution(w, z)), "returned a generator; expected are real numbers"),
     "a nested mess": (lambda w, z: [[1.0], [1.0, 2.0]], r"returned shape \[1\] and \[2\], expected \[5\]"),
     "shape": (lambda w, z: solution(w, z)[None], r"returned shape \[1, 5\], expected \[5\]"),
     "two values": (lambda w, z: (solution(w, z), w), r"returned shape \[5\] and \[3\], expected \[5\]"),
     "a number": (lambda w, z: 1.0, r"returned shape \[\] \(a number\), expected \[5\]"),
     "NaN": (overflows, "returned NaN or infinity"),
     "infinity": (lambda w, z: solution(w, z) / 0, "returned NaN or infinity"),
-    "an unknown mistake": (lambda w, z: 2 * solution(w, z), "in no way I recognise. Start from the margins."),
+    "an unknown mistake": (lambda w, z: 2 * solution(w, z), r"in no way I recognise\. On .* Start from the margins\."),
     "right on one case only": (
         right_once,
-        r"differ from the right ones on 2 of 3 cases \(first on \.cases\[1\]\), in no",
+        r"2 of 3 cases, in no way I recognise\. On \w+\.EXERCISE\.cases\[1\] entry \[0\] is 0\.06\d* and should be",
     ),
     "input changed": (changes_w, "changed its input in place"),
     "second input changed": (changes_z, "changed its input in place"),
@@ -169,7 +172,10 @@ def test_several_values_are_compared_one_by_one():
     assert exercise.check(pair)
     assert exercise.check(lambda w, z: [np.asarray(z @ w), 1000])
     assert not exercise.check(lambda w, z: (z @ w + 0.01, 1000.0)), "the tolerance is each value's own"
-    assert "returned shape [5], expected [5] and [] (a number)" in exercise.check(lambda w, z: z @ w).message
+    assert (
+        "returned one tensor of shape [5], expected 2 values, [5] and [] (a number)."
+        in exercise.check(lambda w, z: z @ w).message
+    )
 
 
 def test_two_values_of_one_shape_may_come_in_one_array():
@@ -243,7 +249,7 @@ class Stubborn:
 
 
 def test_an_object_that_refuses_to_be_numbers_is_no_traceback():
-    assert "returned a Stubborn, which does not hold" in EXERCISE.check(lambda w, z: Stubborn()).message
+    assert "returned a Stubborn; expected are real numbers" in EXERCISE.check(lambda w, z: Stubborn()).message
 
 
 def test_an_answer_that_never_ends_is_stopped():
@@ -316,3 +322,77 @@ def test_hint_and_solution_are_there_for_the_asking(capsys):
     assert EXERCISE.hint() == "Start from the margins."
     EXERCISE.show_solution()
     assert capsys.readouterr().out.strip() == "def solution(w, z):\n    return torch.softmax(-(z @ w), -1)"
+
+
+# --- what is said of values that no mistake explains
+
+
+def table(w, z):
+    return torch.outer(z @ w, w)
+
+
+def _told(answer, **changes):
+    exercise = replace(EXERCISE, **{"solution": table, "stub": lambda w, z: 0.0, "mistakes": {}, **changes})
+    return exercise.check(answer).message
+
+
+def test_it_says_where_they_differ_and_no_first_hint_that_is_behind_the_reader():
+    def one_row(w, z):
+        right = table(w, z)
+        right[3, 1:] += 1
+        return right
+
+    told = _told(one_row)
+    assert "all that differs lies in [3, 1:3]; entry [3, 1] is" in told
+    assert "Start from the margins" not in told
+    assert "Start from the margins" in _told(lambda w, z: table(w, z) + 100)
+
+
+def test_it_says_which_of_several_values_differs():
+    changes = {"solution": lambda w, z: (w, z @ w), "parts": ("w", "the margins")}
+    told = _told(lambda w, z: (w, z @ w + 1), **changes)
+    assert "the margins differs, no other; entry [0]" in told
+    assert "value 2 of 2 differs" in _told(lambda w, z: (w, z @ w + 1), **{**changes, "parts": ()})
+    assert "no other" not in _told(lambda w, z: (w + 1, z @ w + 1), **changes)
+    told = _told(lambda w, z: torch.tensor([1.5]), solution=lambda w, z: w.sum())
+    assert "it is 1.5 and should be" in told
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda t: t.half(), "Your numbers are float16, which keeps three digits at most"),
+        (lambda t: t.bfloat16(), "Your numbers are bfloat16, which keeps"),
+        (lambda t: t.int(), "Your numbers are int32, and the right ones have fractions"),
+        (lambda t: t.numpy() > 0, "Your numbers are bool, and the right ones have fractions"),
+        (lambda t: [row.half() for row in t], "Your numbers are float16"),
+        (lambda t: (2 * t).float(), None),
+    ],
+)
+def test_it_names_a_dtype_that_cannot_hold_the_values(change, told):
+    message = _told(lambda w, z: change(table(w, z)))
+    assert told in message if told else "Your numbers" not in message
+    whole = {"solution": lambda w, z: torch.arange(5.0)}
+    assert "Your numbers" not in _told(lambda w, z: torch.arange(5) + 1, **whole), "whole numbers are expected"
+
+
+def test_a_sparse_tensor_is_as_good_as_another():
+    assert EXERCISE.check(lambda w, z: solution(w, z).to_sparse())
+
+
+def test_a_complex_part_is_named():
+    told = EXERCISE.check(lambda w, z: (solution(w, z), solution(w, z) * 1j)).message
+    assert "returned a tuple that holds a Tensor of dtype torch.complex128; expected are real numbers." in told
+
+
+def test_nan_is_no_proof_of_overflow():
+    assert "Does something overflow, or underflow to 0 / 0?" in EXERCISE.check(overflows).message
+
+
+def test_a_step_that_is_ignored_needs_no_name_of_its_own():
+    def update(w, step):
+        return w + step
+
+    exercise = replace(EXERCISE, solution=update, stub=lambda w, step: w, cases=[(CASES[0][0], 0.3)], mistakes={})
+    assert exercise.check(lambda w, step: w + 1).message == "Right for step = 1. Where does the step size go?"
+    assert "step ignored" not in EXERCISE.all_mistakes
