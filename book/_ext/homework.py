@@ -1,24 +1,32 @@
 """Build and grade the homeworks: book/homework/NAME.md (with solutions) in, _build/homework/ out. No Docker.
 
     python book/_ext/homework.py build                    NAME.ipynb for students, NAME-solution, NAME-autograder.zip
-    python book/_ext/homework.py grade NAME FILES... --out marks.csv [--due 2027-03-01T12:00]
+    python book/_ext/homework.py grade NAME FILES... --out marks.csv [--due 2027-03-01T12:00] [--feedback FOLDER]
+    python book/_ext/homework.py sheets NAME FILES... --out FOLDER      what a person reads, a Markdown file each
+    python book/_ext/homework.py total NAME marks.csv     points of 100, once the marks by hand are typed in
     python book/_ext/homework.py check                    build, then grade what NAME_planted.py plants, and assert it
     python book/_ext/homework.py card NAME ID...          what a student's own numbers are, for the office hour
 
-otter-grader does the work: `otter assign` makes the two notebooks and the zip, `otter run` grades. What is added here:
+otter-grader does the work: `otter assign` makes the two notebooks and the zip (homework_build.py), `otter run` grades.
+What has to do with files, tables and people is in homework_course.py. What is added to otter here:
 public tests that need no otter in the notebook; variants; and a cleaned copy of each submission, so that a cell that
 raises, hangs or moved costs what it holds and no more.
+
+To add a homework is to add three files; nothing has to be told of them. Everything below finds hw*.md by itself.
+    hwN_title.md    the master: jupytext's md:myst with otter's marks in fenced blocks. VARIANT_SOURCE, CHECK_SOURCE and
+                    REPOSITORY_URL are filled in. A code cell may hold hidden tests, a line each:
+                    # HIDDEN name(answer, STUDENT): what it looks at       calls hwN_checks.name(answer, STUDENT)
+    hwN_checks.py   variant(student, salt) -> a SimpleNamespace, the card; and what the hidden tests call
+    hwN_planted.py  plant(folder, student_file, solution_file) -> {file: ({question: points, if not all}, note)}, and
+                    a blank.ipynb and a solution.ipynb in the folder; planting.Plants does most of it
 """
 
 import argparse
-import csv
+import ast
 import datetime
-import importlib.util
-import inspect
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -27,185 +35,86 @@ import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from icl_project import ROOT, repository_url
+import homework_course as course
+import nbformat
+from homework_build import BUILT, OTTER, SALT, build, headings, module, names, questions
+from homework_course import ID, PUBLIC, Submission, Unreadable, code, student
+from icl_project import ROOT
 
-SOURCES = ROOT / "book" / "homework"
-BUILT = ROOT / "_build" / "homework"
-OTTER = Path(sys.executable).with_name("otter")
-SALT = os.environ.get("HOMEWORK_SALT", "public")  # another word, other numbers for every student
 CELL_SECONDS, RUN_SECONDS = 60, 300
 WORKERS = min(8, os.cpu_count() or 2)
-ID = re.compile(r"^STUDENT\s*=\s*(['\"])(.*?)\1", re.MULTILINE)
 
 GUARD = """\
+import json as _json
 import signal as _signal
+def _log(*what):
+    with open({log!r}, "a") as file:
+        file.write(_json.dumps(what) + "\\n")
 def _ring(*_):
-    open({log!r}, "a").write("x")
+    _log("stopped", "", "")
+    _limit(0)
     raise TimeoutError("this ran longer than {seconds} s")
-_signal.signal(_signal.SIGALRM, _ring)
-_before, _after = (lambda info: _signal.alarm({seconds})), (lambda result: _signal.alarm(0))
+def _limit(seconds):  # of processor time, since others may be using the machine; of the clock, for what only waits
+    for timer, name, times in ((_signal.ITIMER_PROF, _signal.SIGPROF, 1), (_signal.ITIMER_REAL, _signal.SIGALRM, 4)):
+        _signal.signal(name, _ring)
+        _signal.setitimer(timer, times * seconds)
+def _before(info):
+    _limit({seconds})
+def _after(result):
+    _limit(0)
+    if error := result.error_before_exec or result.error_in_exec:
+        _log(type(error).__name__, str(error)[:200], result.info.raw_cell)
 get_ipython().events.register("pre_run_cell", _before)
 get_ipython().events.register("post_run_cell", _after)
 exit = quit = None  # they would end the run"""
 UNGUARD = """\
 get_ipython().events.unregister("pre_run_cell", _before)
 get_ipython().events.unregister("post_run_cell", _after)
-_signal.alarm(0)
+_limit(0)
 from otter.test_files.exception_test import test_case as _case
 _call = _case.call_func
 def _timed(self, environment):  # a test each: hidden ones have limits of their own, public ones are the students'
-    _signal.signal(_signal.SIGALRM, _ring)
-    _signal.alarm({seconds})
+    _limit({seconds})
     try:
         _call(self, environment)
+    except Exception as error:  # otter looks for the test's line two frames down: this one takes call_func's place
+        raise error.with_traceback(error.__traceback__.tb_next.tb_next or error.__traceback__)
     finally:
-        _signal.alarm(0)
+        _limit(0)
 _case.call_func = _timed"""
-
-
-class Unreadable(Exception):
-    """A file that is no submission; the message says why."""
-
-
-def names() -> list[str]:
-    return sorted(path.stem for path in SOURCES.glob("hw*.md"))
-
-
-def module(name: str, part: str):
-    """The Python file beside a homework: NAME's number and ``checks`` or ``planted``."""
-    path = SOURCES / f"{name.split('_')[0]}_{part}.py"
-    if str(SOURCES) not in sys.path:
-        sys.path.append(str(SOURCES))  # they share answers.py and planting.py
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
-
-
-# --- build
-
-
-def public_tests(cells: list) -> list:
-    """Return the cells with, behind each question's tests, a cell that shows and runs the public ones.
-
-    Grading skips that cell (its tag says so): all tests run at the end there, on what the notebook then holds.
-    """
-    from nbformat.v4 import new_code_cell
-
-    done, shown, question, testing = [], [], "", False
-    for cell in cells:
-        first = cell.source.split("\n", 1)[0].strip()
-        done.append(cell)
-        if first == "# BEGIN QUESTION":
-            question = re.search(r"^name: *(\S+)", cell.source, re.MULTILINE)[1]
-        elif first == "# BEGIN TESTS":
-            shown, testing = [], True
-        elif first == "# END TESTS":
-            testing = False
-            tests = ", ".join(re.findall(r"^def (\w+)", "\n".join(shown), re.MULTILINE))
-            source = f"# Public tests of {question}: run this cell\n" + "\n\n\n".join([*shown, f"check({tests})"])
-            done.append(new_code_cell(source, metadata={"tags": ["otter_ignore", "hide-input"]}))
-        elif testing and first != "# HIDDEN":
-            shown.append(cell.source)
-    return done
-
-
-def master(name: str):
-    """The homework's text as the notebook that ``otter assign`` reads."""
-    import jupytext
-    from otter.assign.blocks import extract_all_fenced_otter_cells
-
-    text = (SOURCES / f"{name}.md").read_text(encoding="utf8")
-    given = inspect.getsource(module(name, "checks").variant)
-    imports = "import hashlib\nimport math\nimport random\nfrom types import SimpleNamespace\n\n\n"
-    text = text.replace("VARIANT_SOURCE", imports + given.rstrip()).replace("REPOSITORY_URL", repository_url())
-    notebook = jupytext.reads(text.replace("HOMEWORK_SALT", SALT), fmt="md:myst")
-    notebook.cells = public_tests(extract_all_fenced_otter_cells(notebook.cells))
-    notebook.metadata = {
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"},
-    }
-    notebook.nbformat, notebook.nbformat_minor = 4, 5
-    for number, cell in enumerate(notebook.cells):
-        cell.id = f"cell-{number}"
-    return notebook
-
-
-def build(name: str) -> None:
-    """Write the student's notebook, the solution and the autograder's zip of one homework."""
-    import nbformat
-
-    work = BUILT / "work" / name
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    for part in (SOURCES / "answers.py", SOURCES / f"{name.split('_')[0]}_checks.py"):
-        (work / part.name).write_text(part.read_text(encoding="utf8").replace("HOMEWORK_SALT", SALT), encoding="utf8")
-    nbformat.write(master(name), work / f"{name}.ipynb")
-    command = [OTTER, "assign", "--no-pdfs", "--no-run-tests", f"{name}.ipynb", "made"]
-    done = subprocess.run(command, cwd=work, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"otter assign failed on {name}:\n{done.stderr}")
-    shutil.copy(work / "made" / "student" / f"{name}.ipynb", BUILT / f"{name}.ipynb")
-    shutil.copy(work / "made" / "autograder" / f"{name}.ipynb", BUILT / f"{name}-solution.ipynb")
-    (zipped,) = (work / "made" / "autograder").glob("*-autograder_*.zip")
-    shutil.copy(zipped, BUILT / f"{name}-autograder.zip")
 
 
 # --- grade
 
 
-def read(path: Path):
-    """The notebook in a file, or in the zip that a learning platform wrapped around it."""
-    import nbformat
-
-    try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as zipped:
-                inside = [n for n in zipped.namelist() if n.endswith(".ipynb") and "__MACOSX" not in n]
-                if len(inside) != 1:
-                    raise Unreadable(f"{len(inside)} notebooks in the zip")
-                text = zipped.read(inside[0]).decode("utf8")
-        else:
-            text = path.read_text(encoding="utf8")
-        notebook = nbformat.reads(text, as_version=4)
-        assert [cell.source for cell in notebook.cells if cell.cell_type == "code"], "no code in it"
-    except Unreadable:
-        raise
-    except Exception as error:  # whatever is wrong with the file, the others must still be graded
-        raise Unreadable(f"not a notebook ({type(error).__name__})") from None
-    return notebook
+def handed_out(name: str):
+    """The students' notebook as it was built."""
+    return nbformat.read(BUILT / f"{name}.ipynb", as_version=4)
 
 
-def code(notebook) -> list:
-    return [cell for cell in notebook.cells if cell.cell_type == "code"]
-
-
-def student(notebook) -> str:
-    """The id that was typed in, or nothing."""
-    found = [match[2] for cell in code(notebook) if (match := ID.search(cell.source))]
-    return " ".join(found[0].split()) if found else ""
-
-
-def prepared(notebook, name: str, seconds: int, log: Path):
+def prepared(notebook, name: str, who: str, seconds: int, log: Path):
     """Return the submission's code cells, in its order, between a guard that stops a long cell and the end of it.
 
     In front go the cells that were given (imports, variants) and the student's id, in case they were deleted or moved.
     Outputs and foreign kernels go: `otter run` would look for the kernel of the student's own machine. The guard adds
-    a letter to ``log`` for each cell or test that it stops, and starts after the imports, which a busy machine slows.
+    a line to ``log`` for each cell or test that it stops and each cell that raises; it starts after the imports, which
+    a busy machine slows.
     """
     from nbformat.v4 import new_code_cell, new_notebook
 
-    imports, _, variants = (cell.source for cell in code(read(BUILT / f"{name}.ipynb"))[:3])
+    imports, _, variants = (cell.source for cell in code(handed_out(name))[:3])
     guard = GUARD.format(seconds=seconds, log=str(log))
-    first = [imports, guard, variants.replace("card(STUDENT)", ""), f"STUDENT = {student(notebook)!r}"]
-    kept = [cell.source for cell in code(notebook) if not cell.source.startswith("# Public tests of")]
+    first = [imports, guard, variants.replace("card(STUDENT)", ""), f"STUDENT = {who!r}"]
+    kept = [cell.source for cell in code(notebook) if not cell.source.startswith(PUBLIC)]
+    if not student(notebook):  # the id was supplied
+        kept = [ID.sub(lambda _: first[-1], source) for source in kept]
     made = new_notebook(cells=[new_code_cell(source) for source in [*first, *kept, UNGUARD.format(seconds=seconds)]])
     made.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
     return made
 
 
-def otter_run(path: Path, name: str, seconds: int = RUN_SECONDS) -> dict:
-    """Return the points of each question, as `otter run` says. Raises Unreadable where it says nothing."""
+def otter_run(path: Path, name: str, seconds: int = RUN_SECONDS) -> tuple[dict, dict]:
+    """Return points and what failed, by question, as `otter run` says. Raises Unreadable where it says nothing."""
     with tempfile.TemporaryDirectory() as out:
         command = [OTTER, "run", "--no-logo", "-a", BUILT / f"{name}-autograder.zip", "-o", out, path]
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
@@ -223,60 +132,133 @@ def otter_run(path: Path, name: str, seconds: int = RUN_SECONDS) -> dict:
     points = {test["name"]: round(test["score"], 4) for test in tests if "max_score" in test}
     if missing := {q for q, (_, manual) in questions(name).items() if not manual} - set(points):
         raise Unreadable(f"the run ended before the tests of {', '.join(sorted(missing))}")
-    return points
+    return points, {test["name"]: failed(name, test) for test in tests if "max_score" in test}
 
 
-def questions(name: str) -> dict[str, tuple[float, bool]]:
-    """Each question's points, and whether a person grades it."""
-    text = (SOURCES / f"{name}.md").read_text(encoding="utf8")
-    found = {}
-    for block in re.findall(r"```otter\n# BEGIN QUESTION\n(.*?)```", text, re.DOTALL):
-        entry = dict(re.findall(r"^(\w+): *(.*)$", block, re.MULTILINE))
-        found[entry["name"]] = (sum(json.loads(f"[{entry['points'].strip('[]')}]")), entry.get("manual") == "true")
+def failed(name: str, test: dict) -> list[str]:
+    """A sentence for each test of a question that failed: what it looks at, and what it found."""
+    with zipfile.ZipFile(BUILT / f"{name}-autograder.zip") as zipped:
+        tree = ast.parse(zipped.read(f"tests/{test['name']}.py"))
+    words = [ast.get_docstring(f) for f in tree.body if isinstance(f, ast.FunctionDef)]
+    found = []
+    for number, said in re.findall(
+        r" - (\d+) result:\n\s+\S+ Test case failed\n(.*?)(?=\n\n|\Z)", test["output"], re.S
+    ):
+        _where, _line, *message = said.strip().splitlines()
+        found.append(f"{words[int(number) - 1]} ({' '.join(message[:1]).strip().removeprefix('AssertionError: ')})")
     return found
 
 
-def grade_one(path: Path, name: str, due: datetime.datetime | None, seconds: int) -> dict:
-    """One row of the table of marks. A submission that cannot be graded has a note instead of points."""
-    import nbformat
+def card_id(name: str, who: str) -> str:
+    """An id as the card has it: lower case, single spaces, a pair in one order. Nothing stays nothing."""
+    return module(name, "checks").variant(who, SALT).student if who.strip() else ""
 
-    row = {"file": path.name, "student": "", "late_hours": "", "note": ""}
-    handed_in = datetime.datetime.fromtimestamp(path.stat().st_mtime)
+
+def grade_one(one: Submission, name: str, ids: dict, due: datetime.datetime | None, seconds: int) -> dict:
+    """One row of the table of marks, and more. A submission that cannot be graded has a note instead of points."""
+    row = {"file": one.file, "student": "", "late_hours": "", "note": "", "failed": {}, "raised": []}
     if due:
-        row["late_hours"] = round(max(0.0, (handed_in - due).total_seconds() / 3600), 1)
+        row["late_hours"] = round(max(0.0, (one.handed_in - due).total_seconds() / 3600), 1)
     automatic = {q: points for q, (points, manual) in questions(name).items() if not manual}
     try:
-        notebook = read(path)
-        row["student"] = student(notebook)
-        if not row["student"]:
+        notebook = one.read()
+        typed = student(notebook) or ids.get(one.file, "")
+        row["student"] = card_id(name, typed)
+        if not typed:
             row["note"] = "no id typed in"
         with tempfile.TemporaryDirectory() as folder:
-            copy, log = Path(folder) / "submission.ipynb", Path(folder) / "stopped"
-            nbformat.write(prepared(notebook, name, seconds, log), copy)
-            row |= otter_run(copy, name)
-            if log.exists():
-                row["note"] = f"{len(log.read_text())} time(s) stopped after {seconds} s"
-    except Unreadable as problem:
-        row |= dict.fromkeys(automatic, 0) | {"note": f"look at it by hand: {problem}"}
+            copy, log = Path(folder) / "submission.ipynb", Path(folder) / "log"
+            nbformat.write(prepared(notebook, name, typed, seconds, log), copy)
+            points, row["failed"] = otter_run(copy, name)
+            row |= points
+            lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+        row["raised"] = raised(name, notebook, [line for line in lines if line[0] != "stopped"])
+        if stopped := sum(line[0] == "stopped" for line in lines):
+            row["note"] = noted(row["note"], f"{stopped} time(s) stopped after {seconds} s")
+    except Exception as problem:  # whatever is wrong with it, the others must still be graded
+        words = problem if isinstance(problem, Unreadable) else f"{type(problem).__name__} while it was graded"
+        row |= dict.fromkeys(automatic, 0) | {"note": f"look at it by hand: {words}"}
     row["automatic"] = sum(row[q] for q in automatic)
     return row
 
 
-def grade(paths: list[Path], name: str, out: Path, due: datetime.datetime | None = None, seconds=CELL_SECONDS) -> list:
-    """Grade submissions, one a core, and write a CSV; the columns for a person's points are left empty."""
+def raised(name: str, notebook, lines: list) -> list[tuple]:
+    """(question or None, type, message) for each cell that raised, in the order of the run."""
+    parts = course.Parts(handed_out(name), headings(name))
+    home = {cell.source.strip(): question for cell, question in parts.of(notebook)}
+    return [(home.get(source.strip()), kind, message) for kind, message, source in lines]
+
+
+def noted(*notes: str) -> str:
+    return "; ".join(filter(None, notes))
+
+
+def compared(name: str, files: list[Submission], rows: list[dict]) -> None:
+    """Note what only shows beside the other submissions, or beside what was handed out: ``beside`` in each row."""
+    parts, prints = course.Parts(handed_out(name), headings(name)), {}
+    with zipfile.ZipFile(BUILT / f"{name}-autograder.zip") as zipped:
+        checks = zipped.read(f"files/{name.split('_')[0]}_checks.py").decode("utf8")
+    for one, row in zip(files, rows, strict=True):
+        row["beside"] = "; ".join(dict.fromkeys(f"{q or 'a cell'}: {kind}" for q, kind, _ in row["raised"]))
+        try:
+            notebook = one.read()
+        except Unreadable:
+            continue
+        prints[one.file] = course.fingerprints(parts, notebook)
+        if not course.same_salt(notebook, checks):
+            row["beside"] = noted("handed out with another salt", row["beside"])
+    same = course.alike(prints, list(questions(name)))
+    for row in rows:
+        row["beside"] = noted(row["beside"], same.get(row["file"], ""))
+
+
+def grade(
+    paths: list[Path],
+    name: str,
+    out: Path,
+    due: datetime.datetime | None = None,
+    seconds: int = CELL_SECONDS,
+    ids: dict[str, str] | None = None,
+    feedback: Path | None = None,
+) -> list[dict]:
+    """Grade submissions, one a core, and put them into the CSV; a person's points in it stay, or are left empty."""
+    points, files = questions(name), course.submissions(paths)
+    old = course.load(out, name, points)
+    if strangers := set(ids or ()) - {one.file for one in files}:
+        raise SystemExit(f"--id: no file {', '.join(sorted(strangers))}; there are {', '.join(o.file for o in files)}")
+    known = {file: row.get("student") or "" for file, row in old.items()} | (ids or {})
+    card_id(name, "nobody")  # imports once, before there are threads
     with ThreadPoolExecutor(WORKERS) as pool:
-        rows = list(pool.map(lambda path: grade_one(path, name, due, seconds), paths))
+        rows = list(pool.map(lambda one: grade_one(one, name, known, due, seconds), files))
     seen = {}
     for row in rows:
-        other = seen.setdefault(row["student"].lower(), row["file"])
+        other = seen.setdefault(row["student"], row["file"])
         if row["student"] and other != row["file"]:
-            row["note"] = "; ".join(filter(None, [row["note"], f"same id as {other}"]))
-    columns = ["file", "student", "late_hours", *questions(name), "automatic", "note"]
-    with out.open("w", newline="", encoding="utf8") as file:
-        writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)
+            row["note"] = noted(row["note"], f"same id as {other}")
+    compared(name, files, rows)
+    columns = ["file", "student", "late_hours", *(q for q, (_, manual) in points.items() if not manual), "automatic"]
+    new = [{key: row[key] for key in columns} | {"note": noted(row["note"], row["beside"])} for row in rows]
+    table = course.merged(old, new, points)
+    course.save(out, table, points)
+    if feedback:
+        marks = {row["file"]: row for row in table}
+        for row in rows:
+            text = course.feedback(marks[row["file"]], points, row["failed"], row["raised"])
+            course.written(feedback, row["file"], ".txt", f"{name}\n{text}")
     return rows
+
+
+def sheets(paths: list[Path], name: str, folder: Path) -> int:
+    """Write what a person reads, a Markdown file for each submission. Return how many."""
+    points, parts = questions(name), course.Parts(handed_out(name), headings(name))
+    files = course.submissions(paths)
+    for one in files:
+        try:
+            who = card_id(name, student(one.read()))
+        except Unreadable:
+            who = ""
+        course.written(folder, one.file, ".md", course.sheet(one, who, parts, points))
+    return len(files)
 
 
 # --- check
@@ -296,18 +278,22 @@ def check(name: str) -> None:
     alone = {"solution": automatic, "blank": dict.fromkeys(automatic, 0)}
     with ThreadPoolExecutor(WORKERS) as pool:
         given = list(pool.map(lambda kind: otter_run(folder / f"{kind}.ipynb", name), alone))
-    for kind, points in zip(alone, given, strict=True):
+    for kind, (points, _) in zip(alone, given, strict=True):
         assert points == alone[kind], f"{name}: otter run on the {kind}: {points}, expected {alone[kind]}"
         print(f"{name}: otter run on the {kind}: {sum(points.values()):g} of {sum(automatic.values())}", flush=True)
 
     due = datetime.datetime.now() + datetime.timedelta(hours=1)
-    rows = grade(sorted(folder / file for file in expected), name, BUILT / f"{name}-planted.csv", due, seconds=15)
+    out = BUILT / f"{name}-planted.csv"
+    out.unlink(missing_ok=True)
+    rows = grade(sorted(folder / file for file in expected), name, out, due, seconds=15)
     wrong = []
     for row in rows:
         points, note = expected[row["file"]]
         got = {q: row[q] for q in automatic}
         good = got == automatic | points and (note in row["note"] if note else not row["note"])
         good &= (row["late_hours"] > 0) == ("late" in row["file"])
+        if "late" in row["file"]:  # the solution, with a cell that divides by zero
+            good &= "ZeroDivisionError" in row["beside"] and "same code as" in row["beside"]
         print(f"  {'ok   ' if good else 'WRONG'} {row['file']:<34} {row['automatic']:>3g} points  {row['note']}")
         if not good:
             wrong.append(f"{row['file']}: {got}, {row['note']!r}; expected {automatic | points}, {note!r}")
@@ -322,29 +308,53 @@ def main(arguments=None) -> None:
     for command in ("build", "check"):
         commands.add_parser(command).add_argument("names", nargs="*", help="homeworks; all if none is named")
     grading = commands.add_parser("grade")
-    grading.add_argument("name", choices=names())
-    grading.add_argument("files", nargs="+", type=Path)
+    reading = commands.add_parser("sheets")
+    for command in (grading, reading):
+        command.add_argument("name", choices=names())
+        command.add_argument("files", nargs="+", type=Path, help="notebooks, zips, or folders with them")
     grading.add_argument("--out", type=Path, default=Path("marks.csv"))
     grading.add_argument("--due", type=datetime.datetime.fromisoformat, help="local time, 2027-03-01T12:00")
+    grading.add_argument("--feedback", type=Path, metavar="FOLDER", help="a text for each student goes there")
+    grading.add_argument("--id", action="append", default=[], metavar="FILE=ID", help="an id that was not typed in")
+    reading.add_argument("--out", type=Path, default=Path("sheets"), metavar="FOLDER")
+    adding = commands.add_parser("total")
+    adding.add_argument("name", choices=names())
+    adding.add_argument("table", type=Path, nargs="?", default=Path("marks.csv"))
     cards = commands.add_parser("card")
     cards.add_argument("name", choices=names())
     cards.add_argument("ids", nargs="+")
     options = parser.parse_args(arguments)
+    zipped = BUILT / f"{getattr(options, 'name', None)}-autograder.zip"
     if options.command == "card":
         for card in (module(options.name, "checks").variant(one, SALT) for one in options.ids):
             print("\n".join(f"{key}: {value}" for key, value in vars(card).items()))
-    elif options.command == "grade":
-        if not (BUILT / f"{options.name}-autograder.zip").exists():  # else as it was built, with its salt
+    elif options.command == "total":
+        print(course.total(options.table, options.name, questions(options.name)))
+    elif options.command in ("grade", "sheets"):
+        if not zipped.exists():  # else as it was built, with its salt
             BUILT.mkdir(parents=True, exist_ok=True)
             build(options.name)
-        rows = grade(options.files, options.name, options.out, options.due)
-        print(f"{len(rows)} submissions, {sum(bool(row['note']) for row in rows)} with a note: {options.out}")
+        if options.command == "sheets":
+            print(f"{sheets(options.files, options.name, options.out)} submissions to read: {options.out}")
+            return
+        ids = {file: one for file, _, one in (pair.rpartition("=") for pair in options.id)}
+        rows = grade(options.files, options.name, options.out, options.due, ids=ids, feedback=options.feedback)
+        notes = sum(bool(row["note"] or row["beside"]) for row in rows)
+        print(f"{len(rows)} submissions, {notes} with a note: {options.out}")
     else:
+        if unknown := set(options.names) - set(names()):
+            parser.error(f"no homework {', '.join(sorted(unknown))}; there are {', '.join(names())}")
         BUILT.mkdir(parents=True, exist_ok=True)
+        numbers = "the public numbers" if SALT == "public" else "numbers of your own HOMEWORK_SALT"
         for name in options.names or names():
             {"build": build, "check": check}[options.command](name)
-            print(f"{name}: student's notebook, solution and autograder are in {BUILT.relative_to(ROOT)}/", flush=True)
+            where = f"student's notebook, solution and autograder are in {BUILT.relative_to(ROOT)}/"
+            print(f"{name}: {where}, with {numbers}", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # card ... | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

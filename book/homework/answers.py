@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-SECONDS = 5  # a call; a right answer takes milliseconds, the longest about half a second
+SECONDS = 5  # a call, in processor time; a right answer takes milliseconds, the longest about half a second
 ROUNDING = 1e-4  # relative: an answer in float32 is as good as one in float64
 
 
@@ -21,23 +21,29 @@ class _TooLong(BaseException):
 
 @contextmanager
 def limited(seconds):
-    """Turn a block that takes longer into a TimeoutError. Without effect where there is no alarm signal (Windows)."""
+    """Turn a block that takes longer into a TimeoutError. Without effect where there are no timers (Windows).
+
+    Seconds of processor time, since others may be using the machine; and four times as many by the clock.
+    """
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
 
     def ring(*_):
         raise _TooLong
 
-    if not hasattr(signal, "setitimer"):
-        yield
-        return
-    handler = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    timers = ((signal.ITIMER_PROF, signal.SIGPROF, seconds), (signal.ITIMER_REAL, signal.SIGALRM, 4 * seconds))
+    before = [signal.signal(name, ring) for _, name, _ in timers]
     try:
+        for timer, _, limit in timers:
+            signal.setitimer(timer, limit)
         yield
     except _TooLong:
         raise TimeoutError(f"your function did not return within {seconds} s") from None
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, handler)
+        for (timer, name, _), handler in zip(timers, before, strict=True):
+            signal.setitimer(timer, 0)
+            signal.signal(name, handler)
 
 
 def call(f, *inputs, seconds=SECONDS):
@@ -80,6 +86,26 @@ def drawn(seed, *shape):
 def head(w, z):
     """Return g = sum_i q_i z_i with q = softmax(-m), for one prompt z [n, d]."""
     return torch.softmax(-z @ w, 0) @ z
+
+
+def path(z, step, depth):
+    """Return w_0 = 0, w_1, ..., w_depth of the exact layer."""
+    rows = [torch.zeros_like(z[0])]
+    for _ in range(depth):
+        rows.append(rows[-1] + step * head(rows[-1], z))
+    return torch.stack(rows)
+
+
+def separable(seed, n, d, margin=0.2):
+    """Return the folded tokens [n, d] of a separable prompt."""
+    z = drawn(seed, n, d)
+    z[:, 0] = z[:, 0].abs() + margin
+    return z
+
+
+def typed(value, right, room, what):
+    """Assert that a number that a student worked out is right, to what rounding by hand allows."""
+    assert abs(float(numbers(value, what, ())) - right) <= room, f"{what}: the number is not right for your card"
 
 
 def named(student):

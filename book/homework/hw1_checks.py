@@ -4,22 +4,17 @@ It travels in the autograder's zip, next to the submission, and in no student's 
 ``variant``, which the build copies into the notebook.
 """
 
-import hashlib
 import math
-import random
-from types import SimpleNamespace
 
 import numpy as np
 import torch
-from answers import ROUNDING, call, close, drawn, head, named, numbers
+from answers import ROUNDING, call, close, drawn, head, named, numbers, path, separable, typed
+from given import begin
 
 
 def variant(student, salt="HOMEWORK_SALT"):
     """Return what belongs to one student alone: a layout, a loss, and a prompt, drawn from the id."""
-    name = " ".join(str(student).lower().split())
-    seed = hashlib.sha256(f"{salt}/hw1/{name}".encode()).hexdigest()
-    draw = random.Random(seed)  # Python's own: the same on every machine
-    mine = SimpleNamespace(student=name)
+    mine, draw = begin(student, salt, "hw1")
     mine.layout = draw.sample(["point", "state", "spare"], 3)
     mine.rho = draw.choice([-3.0, -2.0, -0.5, 0.4, 2.0, 2.5])
     mine.n, mine.padding = draw.randint(12, 60), draw.randint(2, 9)
@@ -38,24 +33,6 @@ def variant(student, salt="HOMEWORK_SALT"):
 def own(student):
     """Return the variant of the id that was typed into the notebook."""
     return variant(named(student))
-
-
-# --- right answers, and instances
-
-
-def path(z, step, depth):
-    """w_0 = 0, w_1, ..., w_depth."""
-    rows = [torch.zeros_like(z[0])]
-    for _ in range(depth):
-        rows.append(rows[-1] + step * head(rows[-1], z))
-    return torch.stack(rows)
-
-
-def separable(seed, n, d, margin=0.2):
-    """Folded tokens [n, d] of a separable prompt."""
-    z = drawn(seed, n, d)
-    z[:, 0] = z[:, 0].abs() + margin
-    return z
 
 
 SHAPES = ((5, 2), (1, 3), (12, 4))  # n, d; one of them a single token
@@ -150,10 +127,10 @@ def _own_layout(f, student, seed, d, step, junk):
     context = _place(mine, d, point=z, state=zero, spare=junk * drawn(seed + 3, 7, d))
     state = _place(mine, d, point=query, state=mine.rho * w, spare=junk * drawn(seed + 4, d))
     score, value = _matrices(f, d, step, 3 * d)
-    weights = torch.softmax(context @ score @ state, 0)
-    read = value @ (weights @ context)
+    weights, q = torch.softmax(context @ score @ state, 0), torch.softmax(-z @ w, 0)
+    read = value @ (q @ context)  # at the right weights: a mistake in the scores costs its own points only
     right = _place(mine, d, point=0 * w, state=mine.rho * step * head(w, z), spare=0 * w)
-    return weights, torch.softmax(-z @ w, 0), read, right
+    return weights, q, read, right
 
 
 def own_weights(f, student):
@@ -174,6 +151,7 @@ def own_spare(f, student):
     loud = _own_layout(f, student, 140, 2, 0.6, junk=3.0)
     close(loud[0], quiet[0], "the spare block changes the weights: they")
     close(loud[2], quiet[2], "the spare block changes what is read: it")
+    assert quiet[2].abs().max() > 1e-9, "nothing is read from the point block"
     alone = quiet[2].numpy()[np.repeat([name != "state" for name in own(student).layout], 2)]
     assert np.abs(alone).max() < 1e-9, "something is written outside the state block"
 
@@ -209,9 +187,7 @@ def trap_loss(f):
 
 def half_margin(value, student):
     mine = own(student)
-    right = np.log(mine.n / (1 + mine.padding))
-    got = float(numbers(value, "half_margin", ()))
-    assert abs(got - right) < 0.006, "half_margin: the number is not right for your n and k (two decimals are enough)"
+    typed(value, math.log(mine.n / (1 + mine.padding)), 0.006, "half_margin")
 
 
 # --- 5: another loss
@@ -230,7 +206,7 @@ def _other_loss(f, student, seed, d, step, labels):
     q = q / q.sum()
     right = torch.zeros(2 * d + 2, dtype=torch.float64)
     right[d : 2 * d] = step / mine.tau * (q @ z)
-    return weights, q, value @ (weights @ context), right
+    return weights, q, value @ (q @ context), right  # read at the right weights, as in question 3
 
 
 def other_temperature(f, student):
@@ -297,8 +273,7 @@ def certified(z, step, percent=0.9, limit=100_000):
 def my_depth(value, student):
     mine = own(student)
     right = certified(torch.tensor(mine.prompt, dtype=torch.float64), mine.step)
-    got = float(numbers(value, "my_depth", ()))
-    assert abs(got - right) <= 1, "my_depth: not the certified depth of your prompt with your step"  # 1: rounding
+    typed(value, right, 1, "my_depth")  # 1: rounding
 
 
 # --- 7: an experiment

@@ -4,22 +4,17 @@ It travels in the autograder's zip, next to the submission, and in no student's 
 ``variant``, which the build copies into the notebook.
 """
 
-import hashlib
 import math
-import random
-from types import SimpleNamespace
 
 import numpy as np
 import torch
-from answers import call, close, drawn, head, named, numbers
+from answers import call, close, drawn, head, named, numbers, path, separable, typed
+from given import begin
 
 
 def variant(student, salt="HOMEWORK_SALT"):
     """Return what belongs to one student alone: a layout, a Hessian, a teacher's step and a head, drawn from the id."""
-    name = " ".join(str(student).lower().split())
-    seed = hashlib.sha256(f"{salt}/hw2/{name}".encode()).hexdigest()
-    draw = random.Random(seed)  # Python's own: the same on every machine
-    mine = SimpleNamespace(student=name)
+    mine, draw = begin(student, salt, "hw2")
     mine.order = draw.sample(["point", "state", "spare"], 3)
     mine.on_board, mine.echo = draw.choice([True, False]), draw.choice([True, False])
     mine.least, mine.largest = round(draw.uniform(0.05, 0.2), 3), round(draw.uniform(0.8, 2.4), 3)
@@ -32,11 +27,6 @@ def variant(student, salt="HOMEWORK_SALT"):
 def own(student):
     """Return the variant of the id that was typed into the notebook."""
     return variant(named(student))
-
-
-def typed(value, right, room, what):
-    """Assert that a number that a student worked out is right, to what rounding by hand allows."""
-    assert abs(float(numbers(value, what, ())) - right) <= room, f"{what}: the number is not right for your card"
 
 
 # --- 1: the one-step problem
@@ -168,8 +158,7 @@ LOOPS = ((1, 0.0, 30), (2, 0.02, 1), (3, 0.05, 60))
 
 
 def _loop(seed, noise, step):
-    z = drawn(seed, 8, 3)
-    z[:, 0] = z[:, 0].abs() + 0.3
+    z = separable(seed, 8, 3, margin=0.3)
     z = z / z.norm(dim=-1).max()
     A = -torch.eye(3, dtype=torch.float64) + noise * drawn(seed + 1, 3, 3)
     B = step * torch.eye(3, dtype=torch.float64) + noise * drawn(seed + 2, 3, 3)
@@ -177,11 +166,10 @@ def _loop(seed, noise, step):
 
 
 def _iterates(A, B, z, step, depth):
-    learned, exact = [torch.zeros_like(z[0])], [torch.zeros_like(z[0])]
+    learned = [torch.zeros_like(z[0])]
     for _ in range(depth):
         learned.append(_student(A, B, z[None], learned[-1][None])[0])
-        exact.append(exact[-1] + step * head(exact[-1], z))
-    return torch.stack(learned), torch.stack(exact)
+    return torch.stack(learned), path(z, step, depth)
 
 
 def deviation(f):
