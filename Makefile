@@ -1,6 +1,6 @@
 # The only entry points. `make book` and `make test` need Python >= 3.11, make and a package index; they set up the rest.
 # A folder is called `book` too, so every target is phony; what must not be redone each time has a stamp file.
-.PHONY: help book test test-site notebooks bench homework serve clean
+.PHONY: help book test test-site test-wheel notebooks bench homework pdf serve clean
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
@@ -43,6 +43,16 @@ test: book  ## all tests but those that need a browser
 
 test-site: book  ## open every built page in Chromium: two widths, two themes (SHOTS=folder keeps screenshots)
 	$(BIN)/pytest -q -n 2 tests/site
+
+# Two environments, a worker each. The first run of a week fetches two releases of torch (3 GB each; far less where
+# PyTorch's own index of CPU builds can be reached) into _build/wheel. The lower bounds are tested with Python 3.11.
+test-wheel: $(SETUP)  ## every notebook from its own file alone, with the oldest and the newest releases it may meet
+	$(BIN)/pytest -q -n 2 --dist loadscope tests/wheel
+
+# It needs a Chromium that is already there, as test-site does, and nothing else: no TeX, no poppler.
+pdf: book  ## print the whole book into _build/pdf (a tagged PDF with outline), and check it
+	$(BIN)/python book/_ext/pdf.py
+	$(BIN)/pytest -q tests/pdf
 
 notebooks: $(SETUP)  ## execute the chapters whose text changed (ALL=1: every chapter)
 	$(BIN)/python book/_ext/notebooks.py $(if $(ALL),--all)

@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from docutils import nodes
+from icl_plain import restore_notebook
 from icl_project import CHAPTERS, repository_url, site_url
 
 # What MathJax may ask for at run time, from the whole of its folder (24 MB): the TeX-to-HTML component, its fonts,
@@ -42,15 +43,17 @@ def prefixed(ids: str, prefix: str) -> str:
 
 
 def inline_figures(app, doctree):
-    """Put the SVG outputs of cells into the page itself: the theme's ink colour does not reach into an <img>."""
+    """Put SVG figures, outputs of cells or files, into the page itself: the theme's ink reaches into no <img>."""
     if app.builder.format != "html":
         return
-    outputs = (node for node in doctree.findall(nodes.container) if node.get("nb_element") == "cell_code_output")
-    images = [image for output in outputs for image in output.findall(nodes.image) if image["uri"].endswith(".svg")]
+    folder = Path(app.env.doc2path(app.env.docname)).parent
+    images = [image for image in doctree.findall(nodes.image) if image["uri"].endswith(".svg")]
     for number, image in enumerate(images, 1):
-        svg = (Path(app.srcdir) / image["uri"].lstrip("/")).read_text(encoding="utf8")
-        figure = f'<div class="icl-figure">{inline_svg(svg, f"fig{number}-")}</div>'
-        image.replace_self(nodes.raw(figure, figure, format="html"))
+        beside = folder / image["uri"]  # a file is named from its page, an output of a cell from the book's root
+        path = beside if beside.is_file() else Path(app.srcdir) / image["uri"].lstrip("/")
+        figure = f'<div class="icl-figure">{inline_svg(path.read_text(encoding="utf8"), f"fig{number}-")}</div>'
+        alone = isinstance(image.parent, nodes.paragraph) and len(image.parent) == 1
+        (image.parent if alone else image).replace_self(nodes.raw(figure, figure, format="html"))
 
 
 def lead_to_text_source(app, pagename, templatename, context, doctree):
@@ -66,8 +69,9 @@ def lead_to_text_source(app, pagename, templatename, context, doctree):
 
 
 def mend_markup(app, pagename, templatename, context, doctree):
-    """Mend two slips of other extensions: a role that no list may contain, and one id for all proofs and exercises."""
+    """Mend slips of other extensions: a role that no list may contain, one id for all proofs, a heading of nothing."""
     body = context.get("body", "").replace('role="doc-biblioentry"', 'role="listitem"')
+    body = re.sub(r'<th class="([^"]*)"><p></p></th>', r'<td class="\1"></td>', body)
     context["body"] = re.sub(r'\sid="(?:exercise|solution|proof)-content"', "", body)
 
 
@@ -98,6 +102,7 @@ def copy_mathjax(app, exception):
 
 def setup(app):
     app.connect("config-inited", set_addresses)
+    app.connect("source-read", restore_notebook)
     app.connect("doctree-read", inline_figures, priority=400)  # before Sphinx collects images (500)
     app.connect("html-page-context", lead_to_text_source, priority=600)  # after the theme has made its buttons (501)
     app.connect("html-page-context", drop_doubled_scripts, priority=600)

@@ -1,5 +1,6 @@
 """Facts about the project that more than one tool needs: where it lies, where it is published, its pages."""
 
+import os
 import tomllib
 from pathlib import Path
 
@@ -7,6 +8,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = ROOT / "book" / "chapters"
 NOTEBOOKS = ROOT / "notebooks"
 COSTS = NOTEBOOKS / "costs.json"
+HTML = Path(os.environ.get("SITE", ROOT / "_build" / "html"))  # the built book; tests may be pointed elsewhere
 
 
 def repository_url() -> str:

@@ -17,6 +17,7 @@ import sys
 import time
 from pathlib import Path
 
+import icl_plain
 from icl_project import COSTS, NOTEBOOKS, ROOT, chapter_sources, repository_url
 
 TIMEOUT = 300  # seconds a cell; a chapter's budget is far below, tests/notebooks holds it
@@ -123,7 +124,7 @@ def make(source: Path) -> None:
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             phrase = f"about {cost['cpu_s']} s of CPU time and {cost['peak_mb']} MB of memory"
-            cell.source = cell.source.replace("CHAPTER_COST", phrase)
+            cell.source = icl_plain.plain(cell.source.replace("CHAPTER_COST", phrase))
     nbformat.validate(notebook)
     write_atomically(notebook_path(source), json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     known = {path.stem for path in chapter_sources()}
@@ -148,8 +149,10 @@ def problems() -> list[str]:
     sources = chapter_sources()
     stale = [f"{path.stem}: the text changed since it was executed" for path in sources if not is_fresh(path)]
     made = {notebook_path(path) for path in sources}
-    left = [f"{path.name}: no chapter source" for path in sorted(NOTEBOOKS.glob("*.ipynb")) if path not in made]
-    return stale + left
+    lying = sorted(NOTEBOOKS.glob("*.ipynb"))
+    left = [f"{path.name}: no chapter source" for path in lying if path not in made]
+    worded = [f"{path.name}: its words for other pages are old" for path in lying if icl_plain.reworded(path)]
+    return stale + left + worded
 
 
 def main(arguments=None) -> int:
@@ -172,6 +175,9 @@ def main(arguments=None) -> int:
     for number, source in enumerate(wanted, 1):
         print(f"[{number}/{len(wanted)}] {source.stem} ...", flush=True)
         make(source)
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):  # a title elsewhere may have changed: that executes nothing
+        if (text := icl_plain.reworded(path)) is not None:
+            write_atomically(path, text)
     print(f"{len(wanted)} of {len(chapter_sources())} chapters executed; costs in {COSTS.relative_to(ROOT)}")
     return 0
 

@@ -1,25 +1,37 @@
-"""What only a browser can tell: every page, at two widths, in both themes, opened in Chromium.
+"""What only a browser can tell: every page, at two widths, in both themes and on paper, opened in Chromium.
 
 CHROMIUM names the browser (otherwise the first one found on the path is used; none is downloaded): tests/browsing.py.
-SHOTS names a folder in which to keep a screenshot of every page.
+SHOTS names a folder in which to keep screenshots of every page. SITE names another folder with a built book.
+
+A page is loaded once and dressed anew: loading a chapter takes longer than everything that is asked of it.
 """
 
-import functools
-import http.server
 import os
-import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from browsing import FLAGS, TOO_WIDE, browser_path, formulas_waiting, open_page
-from icl_project import ROOT, toc_pages
-from playwright.sync_api import sync_playwright
+from browsing import (
+    FLAGS,
+    LEAN,
+    SIZES,
+    THEMES,
+    TOO_WIDE,
+    browser_path,
+    dress,
+    formulas_waiting,
+    hosts,
+    listening,
+    open_page,
+    served,
+    violations,
+)
+from icl_project import HTML, site_url, toc_pages
+from playwright.sync_api import expect, sync_playwright
 
-HTML = ROOT / "_build" / "html"
-SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
 PAGES = [*toc_pages(), "search", "genindex"]
+CHAPTERS = [page for page in PAGES if page.startswith("notebooks/")]
+A4 = {"width": 718, "height": 1000}  # the width of the sheet without its margins, in CSS pixels
 
 # Prose with a dollar sign in it is mathematics that was not recognised; prices would be written in words.
 STRAY_DOLLARS = """() => {
@@ -37,22 +49,27 @@ NAMELESS_IMAGES = """() => [...document.querySelectorAll("article img, .icl-figu
   .map(one => one.outerHTML.slice(0, 120))"""
 BROKEN_IMAGES = "() => [...document.images].filter(one => one.complete && !one.naturalWidth).map(one => one.src)"
 
-
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *arguments):
-        pass
+# On paper: what belongs to a screen, what would have to be scrolled, and what stays folded.
+ON_SCREEN_ONLY = """() => [...document.querySelectorAll(
+    "nav.bd-links, .bd-sidebar-secondary, .bd-header-article, .prev-next-footer, #pst-back-to-top, .copybtn")]
+  .filter(one => one.checkVisibility()).map(one => one.className || one.id)"""
+CUT_OFF = """() => [...document.querySelectorAll("article, article *")].filter(one => {
+    const style = getComputedStyle(one), hidden = one.closest("svg, mjx-assistive-mml, .visually-hidden");
+    return style.display !== "inline" && one.checkVisibility() && !hidden
+      && style.overflowX !== "visible" && one.clientWidth && one.scrollWidth > one.clientWidth + 2;
+  }).map(one => one.outerHTML.slice(0, 120))"""
+FOLDED = """() => [...document.querySelectorAll("article details:not([open]), article .toggle-hidden")]
+  .map(one => one.outerHTML.slice(0, 120))"""
+PAPER = """() => [document.documentElement, document.body, document.querySelector("article")]
+  .filter(one => one).map(one => getComputedStyle(one).backgroundColor).filter(one => one !== "rgba(0, 0, 0, 0)")"""
 
 
 @pytest.fixture(scope="module")
 def site():
-    """The built book on a port of this machine that nobody else can reach."""
     if not (HTML / "index.html").exists():
         pytest.fail("no built book: make book")
-    handler = functools.partial(QuietHandler, directory=HTML)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with served(HTML) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -63,66 +80,132 @@ def browser():
         browser.close()
 
 
-@pytest.fixture(params=[(size, theme) for size in SIZES for theme in ("light", "dark")], ids="-".join)
-def view(browser, request):
-    """A browser window of one size and theme, which records what the page asks for and what it complains about."""
-    size, theme = request.param
-    width, height = SIZES[size]
-    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)
-    context.add_init_script(f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')")
-    page = context.new_page()
-    page.name, page.theme, page.complaints, page.requests = "-".join(request.param), theme, [], []
-    page.on("console", lambda m: m.type in {"error", "warning"} and page.complaints.append(f"{m.text} {m.location}"))
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    page.on("requestfailed", lambda request: "ABORTED" in request.failure or page.complaints.append(request.url))
-    page.on("request", lambda request: page.requests.append(request.url))
-    yield page
+@pytest.fixture
+def view(browser):
+    """A browser window that knows nothing of other pages."""
+    width, height = SIZES["desktop"]
+    context = browser.new_context(viewport={"width": width, "height": height}, reduced_motion="reduce")
+    yield listening(context.new_page())
     context.close()
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_page(name, site, view):
     open_page(view, f"{site}/{name}.html")
-    if folder := os.environ.get("SHOTS"):
-        target = Path(folder) / view.name / f"{name.replace('/', '-')}.png"
-        view.wait_for_timeout(400)  # the side bar slides in
-        view.screenshot(path=target, full_page=True)
-
-    assert view.evaluate("document.documentElement.dataset.theme") == view.theme
-    assert view.complaints == []
-    assert {urlsplit(url).hostname for url in view.requests if not url.startswith(("data:", "blob:"))} == {"127.0.0.1"}
     assert [error.inner_text() for error in view.query_selector_all("mjx-merror, [data-mjx-error]")] == []
     assert formulas_waiting(view) == 0
     assert view.evaluate(STRAY_DOLLARS) == []
-    assert view.evaluate(TOO_WIDE) == []
     assert view.evaluate(NAMELESS_IMAGES) == []
     assert view.evaluate(BROKEN_IMAGES) == []
 
-    found = Axe().run(view, options={"resultTypes": ["violations"]}).response["violations"]
-    grave = [one for one in found if one["impact"] in {"serious", "critical"}]
-    assert [(one["id"], one["help"], [node["html"][:160] for node in one["nodes"]][:5]) for one in grave] == []
+    for size in SIZES:
+        for theme in THEMES if os.environ.get("SHOTS") else THEMES[:1]:  # no width depends on the theme
+            dress(view, size, theme)
+            assert view.evaluate(TOO_WIDE) == []
+            if folder := os.environ.get("SHOTS"):
+                target = Path(folder) / f"{size}-{theme}" / f"{name.replace('/', '-')}.png"
+                view.screenshot(path=target, full_page=True)
+
+    dress(view, "desktop", "dark")
+    view.set_viewport_size(A4)
+    view.emulate_media(media="print")
+    view.wait_for_function("document.documentElement.dataset.theme === 'light'")  # scripts hear of it a frame later
+    assert view.evaluate(ON_SCREEN_ONLY) == []
+    assert view.evaluate(FOLDED) == []
+    assert view.evaluate(TOO_WIDE) == []
+    assert view.evaluate(CUT_OFF) == []
+    assert set(view.evaluate(PAPER)) <= {"rgb(255, 255, 255)"}
+    view.emulate_media(media="screen")
+    view.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+
+    assert view.complaints == []
+    assert hosts(view) == {"127.0.0.1"}
+
+    # The last: the page is of no further use, and axe itself asks for style sheets at addresses of its own making.
+    view.evaluate(LEAN)
+    for size, theme in (("phone", "dark"), ("desktop", "light")):
+        dress(view, size, theme)
+        assert violations(view) == []
+
+
+def test_a_chapter_is_accessible_to_its_last_glyph(site, view):
+    open_page(view, f"{site}/{CHAPTERS[0]}.html")
+    assert violations(view) == []
 
 
 def test_a_page_opened_as_a_file_works_too(view):
     # The two commands end in a folder: readers double-click index.html.
     view.goto((HTML / "index.html").as_uri())
     view.wait_for_url("**/book/index.html")
-    chapter = next(page for page in PAGES if page.startswith("notebooks/"))
-    open_page(view, (HTML / f"{chapter}.html").as_uri())
+    open_page(view, (HTML / f"{CHAPTERS[0]}.html").as_uri())
     assert view.complaints == []
     assert formulas_waiting(view) == 0
     assert [url for url in view.requests if urlsplit(url).scheme not in {"file", "data", "blob"}] == []
 
 
-def test_search_finds_a_word_of_the_preface(site, view):
-    open_page(view, f"{site}/search.html?q=prompt")
-    view.wait_for_selector("ul.search li a", timeout=20_000)
+def test_the_theme_is_chosen_by_a_button_and_remembered(site, view):
+    open_page(view, f"{site}/{CHAPTERS[0]}.html")
+    themes = []
+    for _ in range(3):
+        view.click(".theme-switch-button:visible")
+        themes.append(view.evaluate("document.documentElement.dataset.mode"))
+    assert sorted(themes) == ["auto", "dark", "light"]
+    while view.evaluate("document.documentElement.dataset.mode") != "dark":
+        view.click(".theme-switch-button:visible")
+    open_page(view, f"{site}/{CHAPTERS[1]}.html")
+    assert view.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert view.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
+
+
+@pytest.mark.parametrize(
+    ("words", "chapter"),
+    [("max margin", "02_"), ("momentum", "12_"), ("sink", "06_"), ("polynomial", "14_"), ("Dask", "scale_out")],
+)
+def test_search_finds_the_chapter(words, chapter, site, view):
+    open_page(view, f"{site}/search.html")
+    view.keyboard.type(words)  # the field has the focus
+    view.keyboard.press("Enter")
+    results = view.locator("ul.search > li > a:first-of-type")
+    expect(view.locator("#search-results .search-summary")).to_contain_text("found", timeout=20_000)
+    found = [one.get_attribute("href") for one in results.all()]
+    assert any(chapter in address for address in found[:8]), found[:8]
     assert view.complaints == []
 
 
+def test_search_finds_the_chapter_in_files_too(view):
+    # Without a server no excerpts can be fetched; the list of pages is all there, and leads on.
+    open_page(view, (HTML / "search.html").as_uri())
+    view.keyboard.type("momentum")
+    view.keyboard.press("Enter")
+    link = view.locator('ul.search > li > a[href*="12_"]').first
+    expect(link).to_be_visible(timeout=20_000)
+    link.click()
+    view.wait_for_url("**/notebooks/12_*")
+
+
+def test_search_opens_by_keyboard_on_any_page(site, view):
+    open_page(view, f"{site}/{CHAPTERS[0]}.html")
+    view.keyboard.press("Control+k")
+    expect(view.locator("#pst-search-dialog")).to_be_visible()
+    view.keyboard.type("margin")
+    view.keyboard.press("Enter")
+    view.wait_for_url("**/search.html?q=margin*")
+
+
+def test_the_first_key_skips_to_the_text(site, view):
+    open_page(view, f"{site}/{CHAPTERS[0]}.html")
+    view.keyboard.press("Tab")
+    link = view.locator("#pst-skip-link a")
+    expect(link).to_be_focused()
+    expect(link).to_be_in_viewport()
+    view.keyboard.press("Enter")
+    assert view.evaluate("location.hash") == "#main-content"
+    view.keyboard.press("Tab")
+    assert view.evaluate("document.querySelector('#main-content').contains(document.activeElement)")
+
+
 def test_a_quiz_answers_by_keyboard(site, view):
-    chapter = next(page for page in PAGES if page.startswith("notebooks/"))
-    open_page(view, f"{site}/{chapter}.html")
+    open_page(view, f"{site}/{CHAPTERS[0]}.html")
     quiz = view.locator("fieldset.quiz").first
     replies = quiz.locator("[role=status] > p")
     assert not any(reply.is_visible() for reply in replies.all())
@@ -130,3 +213,39 @@ def test_a_quiz_answers_by_keyboard(site, view):
     view.keyboard.press("Space")
     view.keyboard.press("ArrowDown")
     assert [reply.is_visible() for reply in replies.all()] == [n == 1 for n in range(replies.count())]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_ways_to_run_a_chapter_are_seen_without_scrolling(size, site, view):
+    open_page(view, f"{site}/{CHAPTERS[4]}.html")
+    dress(view, size, "light")
+    for text in ("Open in Colab", "Open on Binder", "Download the notebook"):
+        expect(view.get_by_role("link", name=text)).to_be_in_viewport()
+    with view.expect_download() as started:
+        view.get_by_role("link", name="Download the notebook").click()
+    assert started.value.suggested_filename == f"{CHAPTERS[4].partition('/')[2]}.ipynb"
+
+
+@pytest.mark.parametrize("prefix", ["/", urlsplit(site_url()).path, "/copies/of/books/"])
+def test_a_wrong_address_leads_back(prefix, browser, view):
+    # At any depth, where the book is published and where somebody else put it.
+    with served(HTML, prefix) as host:
+        for wrong in ("nowhere.html", "book/nowhere/deeper/still.html"):
+            answer = view.goto(f"{host}{prefix}{wrong}")
+            assert answer.status == 404
+            view.wait_for_function(
+                "prefix => document.querySelector('base').getAttribute('href') === prefix", arg=prefix
+            )
+            view.get_by_role("link", name="Depth is optimisation").click()
+            view.wait_for_url(f"**{prefix}notebooks/05_*")
+            expect(view.locator("h1").first).to_contain_text("Depth is optimisation")
+        view.goto(f"{host}{prefix}nowhere")
+        for size in SIZES:
+            for theme in THEMES:
+                dress(view, size, theme)
+                assert view.evaluate(TOO_WIDE) == []
+                assert violations(view) == []
+        view.get_by_role("searchbox").fill("momentum")
+        view.keyboard.press("Enter")
+        view.wait_for_url(f"**{prefix}search.html?q=momentum")
+    assert hosts(view) == {"127.0.0.1"}
