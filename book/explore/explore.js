@@ -58,8 +58,8 @@
       name: "Wrong label", depth: 100,
       plus: [[0.5, 0.55], [0.15, 0.7], [0.75, 0.2], [0.35, 0.95], [0.9, 0.75], [0.6, -0.15]],
       minus: [[-0.5, -0.45], [0.1, -0.75], [-0.75, -0.15], [-0.4, -0.95], [-0.95, -0.6], [0.5, 0.35]],
-      look: "No line gets token 12 right along with the rest. So the loss has a floor, and with steps as " +
-        "short as this one depth ends in a compromise; with c = 8 it swings for ever. Flip the label of token 12: the floor is gone.",
+      look: "No line gets token 12 right along with the rest. So the loss has a floor. With c = 1 depth " +
+        "ends in a compromise, with c = 8 it swings for ever. Flip the label of token 12: the floor is gone.",
     },
     sink: {
       name: "A sink calms it", depth: 30, c: 8, from: "thin",
@@ -261,7 +261,7 @@
     const why = m[top] <= 0 ? "the one that w gets most wrong" : "the one that is least right";
     let few = 0;
     for (let sum = 0; sum < 0.9 * total && few < n; few++) sum += weights[order[few]];
-    const share = few > 1 && few < n ? ` ${few} of ${n} tokens share nine tenths of that.` : "";
+    const share = few > 1 && few < n ? ` ${few} of ${n} tokens share nine tenths of ${sink > 0 ? "that rest" : "it"}.` : "";
     return `${first} ${next} looks mostly at token ${top + 1} (${percent(weights[top])}), ${why}${second}.${share}`;
   }
 
@@ -588,7 +588,8 @@
     const most = [0.05, 0.1, 0.2, 0.5].find((scale) => highest <= scale) || 1; // few scales, so that bars can be compared
     const named = [order[0], ...(hasSecond() ? [order[1]] : [])], told = [...named]; // the two that the sentence names, then others
     for (const i of [selected, order[1], order[2]]) {
-      if (i !== null && i < n && told.every((j) => Math.abs(i - j) * room > 44)) told.push(i);
+      const seen = i === selected || weights[i] > most / 25;
+      if (i !== null && i < n && seen && told.every((j) => Math.abs(i - j) * room > 44)) told.push(i);
     }
     const parts = [stroke(AXIS, base, width, base, "ex-axis")], words = [];
     for (const share of [most / 2, most]) {
@@ -716,6 +717,7 @@
       [direction && now.T > 1, `${line("ex-ghost")} after 1, 2, 4, … layers`],
       [direction, "→ w: its direction only"],
       [now.pulls, `<b>→</b> step: Σ qᵢzᵢ, to scale; times η${now.layer.momentum ? ", and the run-up," : ""} it is added to w`],
+      [now.alive && !now.pulls, "no step: Σ qᵢzᵢ is too short to draw"],
       [true, "◇ ? query"], [true, `○ origin${state.intercept ? "" : ": without intercept every line passes through it"}`],
     ];
     const html = entries.filter(([drawn]) => drawn).map(([, words]) => `<span>${words}</span>`).join(" ");
