@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import os
 import threading
 from contextlib import contextmanager
 from urllib.parse import urlsplit
@@ -28,7 +29,7 @@ TOO_WIDE = """() => {
 LEAN = """() => {
   for (const one of document.querySelectorAll(".icl-figure > svg")) one.replaceChildren();
   for (const one of document.querySelectorAll("mjx-math")) one.textContent = "x";
-  for (const one of document.querySelectorAll("mjx-assistive-mml")) one.replaceChildren();
+  for (const one of document.querySelectorAll("mjx-assistive-mml")) one.textContent = "x";
   const seen = new Set();
   for (const one of document.querySelectorAll("pre span, dt.sig span, dt.sig em")) {
     if (one.id || one.children.length || one.closest("a, button")) continue;
