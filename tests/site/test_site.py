@@ -54,7 +54,7 @@ ON_SCREEN_ONLY = """() => [...document.querySelectorAll(
     "nav.bd-links, .bd-sidebar-secondary, .bd-header-article, .prev-next-footer, #pst-back-to-top, .copybtn")]
   .filter(one => one.checkVisibility()).map(one => one.className || one.id)"""
 CUT_OFF = """() => [...document.querySelectorAll("article, article *")].filter(one => {
-    const style = getComputedStyle(one), hidden = one.closest("svg, mjx-assistive-mml, .visually-hidden");
+    const style = getComputedStyle(one), hidden = one.closest("svg, mjx-assistive-mml, .visually-hidden, .ex-hidden");
     return style.display !== "inline" && one.checkVisibility() && !hidden
       && style.overflowX !== "visible" && one.clientWidth && one.scrollWidth > one.clientWidth + 2;
   }).map(one => one.outerHTML.slice(0, 120))"""
