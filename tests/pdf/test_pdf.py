@@ -143,10 +143,16 @@ def test_the_contents_name_the_right_pages(book):
 
 
 def test_no_page_is_blank():
+    captions = {part.caption for part in icl_pdf.parts()[1]}  # a part's own page may hold no more than its only chapter
     for number, text in enumerate(texts(), 1):
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         # The head of a page is two lines at most, its foot is the number.
-        assert len([line for line in lines if line != str(number)]) > 2 or number == 1 or "Part" in text[:20], number
+        assert (
+            len([line for line in lines if line != str(number)]) > 2
+            or number == 1
+            or lines[0] in captions
+            or "Part" in text[:20]
+        )
 
 
 def test_nothing_is_left_over():
