@@ -8,6 +8,7 @@ the whole prompt, which its context and its queries share.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -22,7 +23,7 @@ Draw = Callable[[tuple[int, ...]], Tensor]
 """Size -> independent numbers: standard normal ones, or uniform ones in [0, 1)."""
 
 
-class Law:
+class Law(ABC):
     """What all laws share: they are called with a size (B, N, d) and two sources of numbers, and return the points.
 
     ``rotation_invariant``: a rotation of x leaves the law within a prompt as it is. Then a classifier's error is its
@@ -31,12 +32,12 @@ class Law:
 
     rotation_invariant: ClassVar[bool] = False
 
-    def require(self, d: int) -> None:
+    def require(self, d: int) -> None:  # noqa: B027 - most laws exist in every dimension
         """Raise BadInput where there is no such law in d dimensions."""
 
+    @abstractmethod
     def __call__(self, size: tuple[int, int, int], normal: Draw, uniform: Draw) -> Float[Tensor, "B N d"]:
         """Return points x of that size."""
-        raise NotImplementedError
 
 
 def unit(g: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:

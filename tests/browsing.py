@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 import icl_chromium
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from icl_chromium import FLAGS, open_page  # noqa: F401 - for the tests
 
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
 THEMES = ("light", "dark")

@@ -350,7 +350,7 @@
   const MARKS = { 1: '<span class="ex-mark ex-plus" aria-hidden="true">●</span>', "-1": '<span class="ex-mark ex-minus" aria-hidden="true">✕</span>' };
   const choice = (type, name, value, label, more = "") =>
     `<label class="ex-choice"><input type="${type}" name="ex-${name}" value="${value}" ${more}><span>${label}</span></label>`;
-  const hidden = (words) => `<span class="ex-hidden">${words}</span>`;
+  const hidden = (words) => `<span class="visually-hidden">${words}</span>`;
   const button = (name, label, more = "") => `<button type="button" class="ex-button" data-ui="${name}" ${more}>${label}</button>`;
   const presets = Object.entries(PRESETS).map(([id, { name }]) => button(id, name, `data-preset aria-pressed="false"`));
   const FRAME = `
@@ -358,7 +358,7 @@
     <div class="ex-grid">
       <div class="ex-left">
         <a class="ex-skip" href="#ex-depth" data-ui="skip">Skip the points</a>
-        <p id="ex-keys" class="ex-hidden">Arrow keys move the point, with Shift in small steps. F flips its label, Delete removes it.</p>
+        <p id="ex-keys" class="visually-hidden">Arrow keys move the point, with Shift in small steps. F flips its label, Delete removes it.</p>
         <svg class="ex-plane" role="group" aria-label="The prompt: points in the plane" data-ui="plane">
           <g data-ui="back"></g><g data-ui="halos"></g><g data-ui="tokens"></g>
           <g data-ui="query" class="ex-query" tabindex="0" role="button"></g><g data-ui="tip" class="ex-tip" aria-hidden="true"></g>
@@ -399,7 +399,7 @@
       <div class="ex-scroll" tabindex="0" role="region" aria-label="Tokens as numbers"><table><thead><tr>${
         ["token", "label", "x", "score m", "attention"].map((head) => `<th scope="col">${head}</th>`).join("")
       }</tr></thead><tbody data-ui="table"></tbody></table></div></details>
-    <p class="ex-hidden" role="status" data-ui="live"></p>`;
+    <p class="visually-hidden" role="status" data-ui="live"></p>`;
 
   const ui = {};
   let newLabel = 1;

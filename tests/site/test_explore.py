@@ -13,28 +13,18 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
-from browsing import FLAGS, TOO_WIDE, browser_path
+from browsing import SIZES, TOO_WIDE
 from icl_explore import PARTS, SOURCES
 from icl_project import ROOT
-from playwright.sync_api import sync_playwright
 
 import icl_lib as icl
 from icl_lib import contexts
 
 HTML = Path(os.environ.get("SITE", ROOT / "_build" / "html"))
 FOLDER = HTML / "book" / "explore"
-SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
 PRESETS = ["easy", "thin", "outlier", "hijacked", "mislabelled", "sink", "long"]
 F64 = torch.float64
 AXE = {"resultTypes": ["violations"], "preload": False}  # preloading styles is not allowed for files
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path(), headless=True, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 # ---------------------------------------------------------------- the arithmetic

@@ -12,22 +12,20 @@ from urllib.parse import urlsplit
 
 import pytest
 from browsing import (
-    FLAGS,
     LEAN,
     SIZES,
     THEMES,
     TOO_WIDE,
-    browser_path,
     dress,
     formulas_waiting,
     hosts,
     listening,
-    open_page,
     served,
     violations,
 )
+from icl_chromium import open_page
 from icl_project import HTML, site_url, toc_pages
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 PAGES = [*toc_pages(), "search", "genindex"]
 CHAPTERS = [page for page in PAGES if page.startswith("notebooks/")]
@@ -54,7 +52,7 @@ ON_SCREEN_ONLY = """() => [...document.querySelectorAll(
     "nav.bd-links, .bd-sidebar-secondary, .bd-header-article, .prev-next-footer, #pst-back-to-top, .copybtn")]
   .filter(one => one.checkVisibility()).map(one => one.className || one.id)"""
 CUT_OFF = """() => [...document.querySelectorAll("article, article *")].filter(one => {
-    const style = getComputedStyle(one), hidden = one.closest("svg, mjx-assistive-mml, .visually-hidden, .ex-hidden");
+    const style = getComputedStyle(one), hidden = one.closest("svg, mjx-assistive-mml, .visually-hidden");
     return style.display !== "inline" && one.checkVisibility() && !hidden
       && style.overflowX !== "visible" && one.clientWidth && one.scrollWidth > one.clientWidth + 2;
   }).map(one => one.outerHTML.slice(0, 120))"""
@@ -70,14 +68,6 @@ def site():
         pytest.fail("no built book: make book")
     with served(HTML) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path(), headless=True, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browsing import FLAGS, TOO_WIDE, browser_path, formulas_waiting, open_page
+from browsing import TOO_WIDE, formulas_waiting
+from icl_chromium import open_page
 from icl_project import ROOT
-from playwright.sync_api import sync_playwright
 
 SLIDES = ROOT / "_build" / "html" / "slides"
 NAMES = sorted(path.stem for path in (ROOT / "book" / "slides").glob("*.md"))
@@ -25,14 +25,6 @@ STICKS_OUT = """() => [...document.querySelectorAll("section")].flatMap(slide =>
 SMALL_FIGURES = """() => [...document.querySelectorAll("figure.figure > svg")]
   .filter(one => one.getBoundingClientRect().height < 340).map(one => one.closest("section").id)"""
 AT = "() => Math.round(scrollY / innerHeight) + 1"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path(), headless=True, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(params=NAMES)
