@@ -188,7 +188,7 @@ class SoftmaxAttention(nn.Module):
 def _masked(data: tuple, state: State, t: int | Tensor, room: tuple | None = None) -> State:
     """w + step * sum_i softmax(-m)_i z_i, on rows w [B, 1, d]."""
     (z, zt, step), (w,) = data, state
-    return (w + head(z, zt, w, room) * step,)
+    return (w + head(z, zt, w, room).mul_(step),)
 
 
 def _seen(data: tuple, state: State, t: int | Tensor, room: None = None) -> State:

@@ -44,11 +44,11 @@ class Bound(NamedTuple):
     fused: bool = False
 
 
-def scratch(z: Tensor, zt: Tensor, *others: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
-    """Return room for scores, weights and what a head reads, or None if a gradient must flow through them."""
+def scratch(z: Tensor, zt: Tensor, *others: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Return room for scores, which become weights, and for what a head reads; None if a gradient must flow through."""
     if torch.is_grad_enabled() and any(t.requires_grad for t in (z, *others)):
         return None
-    return torch.empty_like(zt[:, :1]), torch.empty_like(zt[:, :1]), torch.empty_like(z[:, :1])
+    return torch.empty_like(zt[:, :1]), torch.empty_like(z[:, :1])
 
 
 def head(z: Tensor, zt: Tensor, w: Tensor, room: tuple | None) -> Float[Tensor, "B 1 d"]:
@@ -58,10 +58,10 @@ def head(z: Tensor, zt: Tensor, w: Tensor, room: tuple | None) -> Float[Tensor, 
     """
     if room is None:
         return torch.softmax(torch.bmm(w.neg(), zt), -1).bmm(z)
-    scores, weights, read = room
-    torch.bmm(w.neg(), zt, out=scores)
-    torch.softmax(scores, -1, out=weights)
-    return torch.bmm(weights, z, out=read)
+    scores, read = room
+    torch.baddbmm(scores, w, zt, beta=0, alpha=-1, out=scores)  # -w @ zt in one call, with the same bits
+    torch.softmax(scores, -1, out=scores)
+    return torch.bmm(scores, z, out=read)
 
 
 def classifier(state: State) -> Float[Tensor, "B d"]:

@@ -53,19 +53,19 @@ def loops(data: tuple, state: tuple[Tensor, ...], start: int, stop: int) -> tupl
     program = library(os.environ.get("CXX"))
     if isinstance(program, str):
         return program
-    _, zt, step = data
+    z, zt, step = data
     B, d, n = zt.shape
     run = getattr(program, f"loops_{str(zt.dtype).removeprefix('torch.')}")
-    run.argtypes, run.restype = [ctypes.c_void_p] * 4 + [ctypes.c_int64] * 5, None
-    zt, step = zt.contiguous(), step.reshape(-1).expand(B).contiguous()
+    run.argtypes, run.restype = [ctypes.c_void_p] * 5 + [ctypes.c_int64] * 5, None
+    z, zt, step = z.contiguous(), zt.contiguous(), step.reshape(-1).expand(B).contiguous()
     state = tuple(part.clone(memory_format=torch.contiguous_format) for part in state)
 
     threads = 1 if zt.numel() * (stop - start) < FEW else torch.get_num_threads()
     size = B if threads == 1 else min(PART, -(-B // threads))
 
     def some(first: int) -> None:  # ctypes lets other threads run meanwhile
-        pointers = [part[first:].data_ptr() for part in (zt, step, *state)]
-        run(*pointers, *[None] * (4 - len(pointers)), min(size, B - first), n, d, start, stop)
+        pointers = [part[first:].data_ptr() for part in (z, zt, step, *state)]
+        run(*pointers, *[None] * (5 - len(pointers)), min(size, B - first), n, d, start, stop)
 
     if size == B:
         some(0)
