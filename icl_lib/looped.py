@@ -193,9 +193,10 @@ class Looped(Stacked):
 
     compile=True needs a C++ compiler, and serves ``final``, ``decision`` and ``certified``, without gradients. Heads of
     NGD, with momentum or without, then run in one small program (room ``fused``), compiled in a second or two, once a
-    process: on the CPU several times as fast. On a GPU, and for the sink's and the logistic layer, blocks of ten loops
-    go to ``torch.compile``, which takes some ten seconds or more for each new shape. Results are equal up to rounding.
-    Where nothing can be compiled (a layer of your own, say) a RuntimeWarning says why, and the loops run as they are.
+    process: on the CPU two to three times as fast. On a GPU, and for the sink's and the logistic layer, blocks of ten
+    loops go to ``torch.compile``, which takes some ten seconds or more for each new shape. Results are equal up to
+    rounding. Where nothing can be compiled (a layer of your own, say) a RuntimeWarning says why, and the loops run as
+    they are.
     """
 
     def __init__(self, layer: nn.Module, depth: int, compile: bool = False) -> None:

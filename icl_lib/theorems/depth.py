@@ -181,8 +181,9 @@ STATEMENTS = (
     Theorem(
         "thm-certificate",
         "Depth certifies itself",
-        r"For every step $\eta > 0$ and depth $T \ge 1$: $\min_i \langle w_T, z_i \rangle / \|w_T\| \le \gamma "
-        r"\le \min \{ \|\sum_i q_i z_i\|, \|w_T\| / (\eta T) \}$, with the attention weights $q$ at depth $T$.",
+        r"For every step $\eta > 0$ and depth $T \ge 1$: $\min_i \langle w_T, z_i \rangle / \|w_T\| \le \gamma$; "
+        r"and $\gamma \le \|\sum_i q_i z_i\|$, with the attention weights $q$ at depth $T$; "
+        r"and $\gamma \le \|w_T\| / (\eta T)$.",
         "ours",
         "sure",
         _certificate,
