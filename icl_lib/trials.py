@@ -151,7 +151,7 @@ def _cells(row: Trial) -> list[str]:
     dash = "\N{EN DASH}"
     failed, allowed = (dash, dash) if row.delta is None else (f"{row.rate:.2%}", f"{row.delta:.0%}")
     sides = (
-        f"{mean:.3g} [{low:.3g}, {high:.3g}]"
+        f'{mean:.3g} <span style="white-space:nowrap">[{low:.3g}, {high:.3g}]</span>'
         for mean, low, high in (
             (row.smaller, row.smaller_low, row.smaller_high),
             (row.larger, row.larger_low, row.larger_high),

@@ -22,6 +22,8 @@ MATHJAX_PARTS = (
     "sre/mathmaps/nemeth.json",
 )
 
+CONSTANTS = {}  # name -> lines of its docstring, between the two events that handle it
+
 
 def set_addresses(app, config):
     """Fill in every address that depends on where the repository lives."""
@@ -86,6 +88,22 @@ def drop_doubled_scripts(app, pagename, templatename, context, doctree):
     context["script_files"] = kept
 
 
+def skip_tuple_fields(app, what, name, obj, skip, options):
+    """Leave out "Alias for field number 0", all that Python says of a named tuple's field: the class describes it."""
+    return True if str(getattr(obj, "__doc__", "")).startswith("Alias for field number") else None
+
+
+def keep_constant(app, what, name, obj, options, lines):
+    """Remember what is said of a constant, before napoleon makes a type of the words before its first colon."""
+    if what == "data":
+        CONSTANTS[name] = list(lines)
+
+
+def restore_constant(app, what, name, obj, options, lines):
+    if what == "data":
+        lines[:] = CONSTANTS.pop(name)
+
+
 def copy_mathjax(app, exception):
     """Copy MathJax out of its PyPI package into the site, which loads nothing from anywhere else."""
     if exception or app.builder.format != "html":
@@ -107,6 +125,9 @@ def setup(app):
     app.connect("html-page-context", lead_to_text_source, priority=600)  # after the theme has made its buttons (501)
     app.connect("html-page-context", drop_doubled_scripts, priority=600)
     app.connect("html-page-context", mend_markup, priority=600)
+    app.connect("autodoc-skip-member", skip_tuple_fields)
+    app.connect("autodoc-process-docstring", keep_constant, priority=400)  # before napoleon (500)
+    app.connect("autodoc-process-docstring", restore_constant, priority=600)
     app.connect("build-finished", copy_mathjax)
     # Pages built by an older version of this file are built again.
     version = zlib.crc32(Path(__file__).read_bytes())

@@ -30,10 +30,20 @@ ROMAN = ("", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X")
 SVG = re.compile(r"<svg\b.*?</svg>", re.DOTALL)
 PRE = re.compile(r"<pre>(.*?)</pre>", re.DOTALL)
 STASHED = re.compile(r"<icl-stash[^>]*>(\d+)</icl-stash>")
-GLUE = re.compile(r'(<span class="math[^"]*">[^<]*</span>[.,;:?!)]+)')  # no line begins with a full stop
+FIGURE_ID = "--drawing-"  # in the ids of figures; pdf.py asks where they stand
 FIGURES = ".icl-figure, .cell_output .text_html icl-stash.svg, img"
+HEADING = re.compile("^h[1-6]$")
 ELSEWHERE = "https://book.invalid/#"  # a link to another document of the book, until they are joined
 TARGET = re.compile(r'href="#([^"]+)"')
+# What is true of the screen only, and what is said in its place; a test looks whether the pages still say it.
+ON_PAPER = {
+    "In a notebook, double-click the questions to see the answers.": "The answers stand at the end of the chapter.",
+    "asks three questions that the page answers as you choose.": "asks three questions.",
+    "(In a notebook the replies are comments in the cell: double-click it.)": "",
+    "Solutions on the page are folded.": "Answers and solutions stand at the end of a chapter.",
+    "Drag the slider, use the arrow keys, or press Play.": "",
+    "Answers are folded.": "An answer follows each question.",
+}
 
 
 @dataclass
@@ -68,10 +78,11 @@ class Document:
 
     def html(self, first: int, targets: set[str], settings: dict) -> str:
         """The document whose first page has this number; it marks those of the targets that lie in it."""
-        own = targets & set(re.findall(r'\sid="([^"]+)"', self.body))
+        ids = set(re.findall(r'\sid="([^"]+)"', self.body))
+        own, figures = targets & ids, {one for one in ids if FIGURE_ID in one}
         body = TARGET.sub(lambda m: m[0] if m[1] in own else f'href="{ELSEWHERE}{m[1]}"', self.body)
         # The browser marks what a link of the same document leads to; these links are not seen.
-        marks = "".join(f'<a href="#{one}"></a>' for one in sorted(own))
+        marks = "".join(f'<a href="#{one}"></a>' for one in sorted(own | figures))
         left, right = map(css_string, self.head)
         rules = (
             f"@page {{ @top-left {{ content: {left} }} @top-right {{ content: {right} }} }}\n"
@@ -108,6 +119,8 @@ class Reader:
 
     def __init__(self, html: Path, names: list[str]):
         self.html, self.names, self.seen, self.kept = html, set(names), set(), []
+        numbered = [name for part in parts()[1] if part.number for name in part.pages]
+        self.numbers = {slug(name): number for number, name in enumerate(numbered, 1)}
 
     def page(self, name: str, level: int) -> Page:
         """A page whose h1 becomes a heading of this level."""
@@ -115,9 +128,12 @@ class Reader:
         article = text[text.index("<article") : text.index("</article>")]
         article = SVG.sub(lambda found: self.stash(found[0], slug(name)), article[article.index(">") + 1 :])
         article = PRE.sub(lambda found: f"<pre>{self.keep(found[1], 'pre')}</pre>", article)
+        for screen, paper in ON_PAPER.items():
+            article = spaced(screen).sub(paper, article)
         tree = BeautifulSoup(article, "html.parser")
         for waste in tree.select(WASTE):
             waste.decompose()
+        tidy(tree)
         self.still(tree, name)
         self.printed_once(tree)
         solutions = [*answers(tree), *gathered(tree)]
@@ -128,12 +144,11 @@ class Reader:
         heading = tree.h1
         if name == "book/index":
             heading.string = PREFACE
-        for old in tree.find_all(re.compile(r"^h[1-6]$")):
+        for old in tree.find_all(HEADING):
             old.name = f"h{min(6, int(old.name[1]) - 1 + level)}"
         self.rewire(tree, name)
         sections = [(one.find_parent("section")["id"], one.decode_contents()) for one in tree.find_all(f"h{level + 1}")]
-        html = GLUE.sub(r'<span class="glued">\1</span>', str(tree))
-        html = STASHED.sub(lambda found: self.kept[int(found[1])], html)
+        html = STASHED.sub(lambda found: self.kept[int(found[1])], str(tree))
         return Page(name, heading.get_text(), sections, html, figures)
 
     def keep(self, html: str, kind: str) -> str:
@@ -178,8 +193,18 @@ class Reader:
                 tag["id"] = anchor(name, tag["id"])
             if "href" in tag.attrs:
                 tag["href"] = self.address(tag["href"], name)
+                self.say_chapter(tag, name)
             if "src" in tag.attrs:
                 tag["src"] = (self.html / posixpath.dirname(name) / unquote(tag["src"])).resolve().as_uri()
+
+    def say_chapter(self, link: Tag, name: str) -> None:
+        """Behind a link to another chapter, say its number, unless a number stands there: paper has no links."""
+        page, after = link["href"].removeprefix("#").split("--")[0], str(link.next_sibling or "")
+        if page not in self.numbers or page == slug(name) or link.find_parent(HEADING):
+            return
+        if not re.search(r"\d", link.get_text()) and not re.match(r"\W*ch(\.|apter) \d", after):
+            words = (", ch. {}" if after.startswith(")") else " (ch. {})").format(self.numbers[page])
+            link.insert_after(tag(link, f'<span class="where">{words}</span>'))
 
     def address(self, link: str, name: str) -> str:
         parts = urlsplit(link)
@@ -190,6 +215,24 @@ class Reader:
         if page in self.names:
             return "#" + anchor(page, unquote(parts.fragment))
         return f"{site_url()}{target}" + (f"#{parts.fragment}" if parts.fragment else "")
+
+
+def spaced(words: str) -> re.Pattern:
+    """Finds these words wherever their lines break."""
+    return re.compile(r"\s+".join(map(re.escape, words.split())))
+
+
+def tidy(tree) -> None:
+    """Make lists of functions breakable and captions whole, and number the figures."""
+    for call in tree.select("table.autosummary td:first-child"):
+        for words in call.find_all(string=True):
+            words.replace_with(words.replace("\u00a0", " "))
+    for caption in tree.select("table > caption"):
+        caption.name, caption["class"] = "p", "table-caption"
+        caption.attrs.pop("style", None)
+        caption.parent.insert_before(caption)
+    for number, figure in enumerate(tree.select(".icl-figure")):
+        figure["id"] = f"drawing-{number}"
 
 
 def answers(tree) -> list[Tag]:
@@ -252,7 +295,7 @@ def add_solutions(tree, solutions: list[Tag]) -> None:
     if own is None:
         own = tag(tree, '<section id="solutions"><h2>Answers and solutions</h2></section>')
     else:
-        own.find(re.compile("^h[1-6]$")).name = "h2"
+        own.find(HEADING).name = "h2"
     page.append(own.extract())
     own.extend(solutions)
 

@@ -123,7 +123,8 @@ def make(source: Path) -> None:
     cost = steady(execute(notebook), read_costs().get(source.stem))
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            phrase = f"about {cost['cpu_s']} s of CPU time and {cost['peak_mb']} MB of memory"
+            gap = "\N{NO-BREAK SPACE}"
+            phrase = f"about {cost['cpu_s']}{gap}s of CPU time and {cost['peak_mb']}{gap}MB of memory"
             cell.source = icl_plain.plain(cell.source.replace("CHAPTER_COST", phrase))
     nbformat.validate(notebook)
     write_atomically(notebook_path(source), json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False) + "\n")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import icl_pdf
 import pikepdf
+import pypdfium2
 from icl_chromium import FLAGS, browser_path, open_page
 from icl_join import Book
 from icl_project import HTML, ROOT
@@ -23,6 +24,22 @@ from playwright.sync_api import sync_playwright
 TEXT_WIDTH = 612  # 162 mm in pixels of 1/96 inch: A4 without the margins that print.css gives it
 
 MARGIN = 24 * 72 / 25.4  # the browser forgets the upper margin where it says how high a target stands
+
+PAGE, TOP, BOTTOM = 297, 24, 22  # mm: the height of a page and its margins, as in print.css
+GAP = 0.18  # of the text's height: the empty foot of a page that is worth filling with a smaller figure
+SMALLEST = 0.62  # of a figure's size: letters of 6 points
+FEW = 0.1  # of the text's height: so little on the last page of a chapter moves to the one before
+
+# How large a figure is drawn, and how high it is with what must stay with it: what its cell prints, and its caption.
+MEASURE = """id => {
+  const figure = document.getElementById(id), cell = figure.closest(".cell"), next = cell && cell.nextElementSibling;
+  const caption = next && next.matches("p:has(> em:only-child)") ? next : cell || figure;
+  const box = figure.querySelector("svg").getBoundingClientRect();
+  const inline = caption.getBoundingClientRect().bottom - figure.getBoundingClientRect().top;
+  return [box.width, box.height, inline];
+}"""
+RESIZE = """([id, width]) => { document.getElementById(id).querySelector("svg").style.maxWidth = width + "px"; }"""
+CLOSER = "height => { document.documentElement.style.lineHeight = height; }"
 
 # A formula, a table or a line of code that is wider than the text is set in smaller letters, as small as it must be.
 FIT = """width => {
@@ -43,6 +60,8 @@ FIT = """width => {
   for (const table of document.querySelectorAll("table")) fit(table.parentElement, table);
   return small;
 }"""
+# All of them: what stands in the margins of a page does not ask for its fonts.
+FONTS = "() => Promise.all([...document.fonts].map(font => font.load()))"
 TOO_WIDE = """width => document.scrollingElement.scrollWidth <= width ? [] :
   [...document.querySelectorAll("body *")].filter(one => one.getBoundingClientRect().right > width + 1)
     .slice(0, 5).map(one => one.outerHTML.slice(0, 200))"""
@@ -63,9 +82,55 @@ NUMBER = """numbers => document.querySelectorAll("#contents li > a").forEach((li
 })"""
 
 
+def empty_feet(data: bytes) -> list[float]:
+    """Of every page: the share of the text's height that is empty at its foot."""
+    found = []
+    with pypdfium2.PdfDocument(data) as pdf:
+        for page in pdf:
+            ink = page.render(scale=0.5, grayscale=True).to_numpy().squeeze() < 250
+            height = len(ink) / PAGE
+            rows = ink[round(height * TOP) : round(height * (PAGE - BOTTOM))].any(axis=1)
+            found.append(1 - (rows.nonzero()[0].max(initial=-1) + 1) / len(rows))
+    return found
+
+
+def tops(data: bytes) -> dict[int, str]:
+    """The figures that stand at the top of a page: the number of the page, from zero, and the figure's id."""
+    with pikepdf.open(BytesIO(data)) as pdf:
+        order = {page.objgen: number for number, page in enumerate(pdf.pages)}
+        height = float(pdf.pages[0].mediabox[3])
+        places = [(name[1:], *target) for name, target in pdf.Root.get("/Dests", {}).items()]
+        return {
+            order[page.objgen]: name
+            for name, page, _, _, top, *_ in places
+            if icl_pdf.FIGURE_ID in name and float(top) > height - MARGIN / 2
+        }
+
+
+def filled(view) -> bytes:
+    """The PDF of the open document, where figures that left much of a page empty are made to fit there, if they can."""
+    data, done = printed(view), set()
+    while True:
+        feet = empty_feet(data)
+        for page, figure in sorted(tops(data).items()):
+            if page == 0 or figure in done or feet[page - 1] < GAP:
+                continue
+            done.add(figure)
+            width, height, whole = view.evaluate(MEASURE, figure)
+            room = feet[page - 1] * (PAGE - TOP - BOTTOM) * 96 / 25.4 - 16  # 16 pixels: a margin that was cut off
+            share = (room - (whole - height)) / height
+            if SMALLEST <= share < 1:
+                view.evaluate(RESIZE, [figure, share * width])
+                data = printed(view)
+                break
+        else:
+            return data
+
+
 def laid_out(view, source: Path) -> list:
     """Open a document at the width of the printed text, typeset and fitted; returns what had to become smaller."""
     open_page(view, source.as_uri())
+    view.evaluate(FONTS)
     if view.query_selector(".math"):
         view.evaluate(SPEAK)
     small = view.evaluate(FIT, TEXT_WIDTH)
@@ -86,6 +151,18 @@ def printed(view, numbers: list[int] | None = None) -> bytes:
     if numbers:
         view.evaluate(NUMBER, numbers)
     return view.pdf(prefer_css_page_size=True, print_background=True, tagged=True, outline=True)
+
+
+def well_filled(view) -> bytes:
+    """The same, with lines a little closer where that saves the last page."""
+    data = filled(view)
+    feet = empty_feet(data)
+    for height in ("1.345", "1.31") if len(feet) > 2 and feet[-1] > 1 - FEW else ():  # print.css says 1.38
+        view.evaluate(CLOSER, height)
+        closer = filled(view)
+        if len(empty_feet(closer)) < len(feet):
+            return closer
+    return data
 
 
 def finish(pdf: pikepdf.Pdf, authors: str, out: Path) -> None:
@@ -130,7 +207,7 @@ def print_all(documents, settings: dict, folder: Path, say) -> list[bytes]:
             source = folder / f"{document.name.replace('/', '-')}.html"
             source.write_text(document.html(first, targets, settings), encoding="utf8")
             small = laid_out(view, source)
-            prints.append(printed(view, None if view is other else ["000"] * len(rows)))
+            prints.append(well_filled(view) if view is other else printed(view, ["000"] * len(rows)))
             length, found = pages_of_targets(prints[-1])
             where |= {name: first + page for name, page in found.items()}
             say(f"{document.name}, pages {first} to {first + length - 1}{f'; made smaller: {small}' if small else ''}")

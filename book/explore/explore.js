@@ -63,7 +63,7 @@
     },
     sink: {
       name: "A sink calms it", depth: 30, c: 8, from: "thin",
-      look: "The step is eight times what theorem Margin rate allows, four times Descent's limit: attention jumps from side " +
+      look: "The step is eight times what theorem Margin rate allows, four times Descent’s limit: attention jumps from side " +
         "to side. Step the depth by one. Then switch the sink on: it shortens the steps, and from about layer 20 on the jumping " +
         "ends. The margin gains by it; the loss at depth 100 does not.",
     },
@@ -119,8 +119,8 @@
     if (given.get("v") !== "1") throw new Error("it is not a link of this version of the page");
     const preset = take("s", new RegExp(`^(${Object.keys(PRESETS).join("|")})$`), "its prompt is unknown");
     const it = initial(preset || "easy"), points = take("p", /^([pn][0-9a-z]{4})*$/, "its points are garbled");
-    const depth = take("d", /^\d{1,4}$/, "its depth is no whole number");
-    const c = take("c", /^\d{1,2}(\.\d{1,2})?$/, "its step size is no number");
+    const depth = take("d", /^\d+$/, "its depth is no whole number");
+    const c = take("c", /^\d+(\.\d+)?$/, "its step size is no number");
     const kind = take("k", /^[el]m?s?i?$/, "its kind of layer is unknown");
     const query = take("q", /^[0-9a-z]{4}$/, "its query is garbled");
     if (points !== undefined && !preset) {
@@ -230,7 +230,9 @@
   const raised = (whole) => [...String(whole)].map((c) => (c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c])).join("");
   function fromLog(log, round = Math.round) {
     if (log === -Infinity) return "0"; // a logistic loss can be too small for a number
-    const ten = log / Math.LN10, whole = Math.floor(ten), lead = round(10 ** (ten - whole + 1)) / 10;
+    const ten = log / Math.LN10;
+    let whole = Math.floor(ten), lead = round(10 ** (ten - whole + 1)) / 10;
+    if (lead === 10) [whole, lead] = [whole + 1, 1]; // 9.96 is 1.0 of the next power
     return whole > -4 && whole < 4 ? String(Number((lead * 10 ** whole).toPrecision(3))) : `${lead.toFixed(1)}·10${raised(whole)}`;
   }
   const count = (whole) => whole.toLocaleString("en"), layers = (T) => `${count(T)} layer${T === 1 ? "" : "s"}`;
@@ -256,13 +258,14 @@
     if (n > 1 && weights[top] < (1.3 * total) / n) {
       return `${first} ${next} looks at all ${n} tokens nearly alike, at token ${top + 1} most (${percent(weights[top])}).`;
     }
+    const part = (i) => (weights[i] < 0.001 ? "" : ` (${percent(weights[i])})`); // beside a sink that takes nearly all
     const second = hasSecond()
-      ? `, then at token ${order[1] + 1} (${percent(weights[order[1]])})` : "";
+      ? `, then at token ${order[1] + 1}${part(order[1])}` : "";
     const why = m[top] <= 0 ? "the one that w gets most wrong" : "the one that is least right";
     let few = 0;
     for (let sum = 0; sum < 0.9 * total && few < n; few++) sum += weights[order[few]];
     const share = few > 1 && few < n ? ` ${few} of ${n} tokens share nine tenths of ${sink > 0 ? "that rest" : "it"}.` : "";
-    return `${first} ${next} looks mostly at token ${top + 1} (${percent(weights[top])}), ${why}${second}.${share}`;
+    return `${first} ${next} looks most at token ${top + 1}${part(top)}, ${why}${second}.${share}`;
   }
 
   /* Under each curve: which theorem is drawn, or why none is. */
@@ -369,8 +372,8 @@
           ${choice("radio", "new", "1", MARKS[1] + hidden("+1"), "checked")}${choice("radio", "new", "-1", MARKS[-1] + hidden("−1"))}</span>
         </div>
         <div class="ex-bar-row">
-          ${button("play", "Play")}<label class="ex-strong" for="ex-depth">Depth</label><output class="ex-strong" data-ui="depthText" for="ex-depth"></output>
-          <span class="ex-pair">${button("fewer", "−1", 'aria-label="One layer less"')}${button("more", "+1", 'aria-label="One layer more"')}</span>
+          ${button("play", "Play")}<label class="ex-strong" for="ex-depth">Depth</label><output class="ex-strong" data-ui="depthText" for="ex-depth" aria-live="off"></output>
+          <span class="ex-pair">${button("fewer", "−", 'aria-label="One layer less"')}${button("more", "+", 'aria-label="One layer more"')}</span>
           <input type="range" id="ex-depth" data-ui="depth" min="0" max="${STOPS.length - 1}">
         </div>
         <div class="ex-bar-row ex-kinds" role="group" aria-label="The layer">
@@ -378,16 +381,16 @@
           ${choice("radio", "loss", "exponential", "exponential")}${choice("radio", "loss", "logistic", "logistic")}</span>
           ${choice("checkbox", "momentum", "", "momentum")}${choice("checkbox", "sink", "", "sink")}${choice("checkbox", "intercept", "", "intercept")}
         </div>
-        <div class="ex-bar-row ex-step"><label for="ex-step">Step</label><output data-ui="stepText" for="ex-step"></output>
+        <div class="ex-bar-row ex-step"><label for="ex-step">Step size</label><output data-ui="stepText" for="ex-step" aria-live="off"></output>
           <input type="range" id="ex-step" data-ui="step" min="0" max="${STEPS.length - 1}"></div>
         <div class="ex-notes" role="status" data-ui="notes"></div>
       </div>
       <p class="ex-look" data-ui="look"></p>
       <div class="ex-under">
+        <p class="ex-small" data-ui="sinkNote"></p>
         <p class="ex-answer" data-ui="answer"></p>
         <p class="ex-small" data-ui="which"></p>
         <p class="ex-legend" data-ui="legend"></p>
-        <p class="ex-small" data-ui="sinkNote"></p>
       </div>
       <div class="ex-right">${["bars", "loss", "margin"].map((name) => `<section data-ui="${name}Card"><h2 class="ex-title"></h2>
         <svg class="ex-chart" role="img"></svg><p class="${name === "bars" ? "ex-sentence" : "ex-small"}"></p></section>`).join("")}</div>
@@ -415,7 +418,7 @@
     for (const name of ["plane", "query"]) ui[name].setAttribute("aria-describedby", "ex-keys");
 
     const click = {
-      play: togglePlay, fewer: () => setDepth(state.depth - 1), more: () => setDepth(state.depth + 1), add: addAtQuery,
+      play: togglePlay, fewer: () => setDepth(state.depth - 1), more: () => setDepth(state.depth + 1), add: addBesideQuery,
       flip: () => flip(selected), remove: () => remove(selected), undo, share,
       skip: (event) => { event.preventDefault(); ui.depth.focus(); },
     };
@@ -585,9 +588,10 @@
   function drawBars() {
     const { n, weights, sink, order } = now, { sinks, room } = barRoom(), width = ui.bars.svg.clientWidth, height = 132;
     const bar = Math.min(room * 0.72, 34), base = height - 30, top = base - 18, highest = Math.max(...weights, sinks ? sink : 0);
-    const most = [0.05, 0.1, 0.2, 0.5].find((scale) => highest <= scale) || 1; // few scales, so that bars can be compared
-    const named = [order[0], ...(hasSecond() ? [order[1]] : [])], told = [...named]; // the two that the sentence names, then others
-    for (const i of [selected, order[1], order[2]]) {
+    const most = [0.05, 0.1, 0.2, 0.5].find((scale) => n && highest <= scale) || 1; // few scales, so that bars can be compared
+    const named = !now.learnt ? [] : [order[0], ...(hasSecond() ? [order[1]] : [])]; // those that the sentence names
+    const told = [...named];
+    for (const i of now.learnt ? [selected, order[1], order[2]] : [selected]) {
       const seen = i === selected || weights[i] > most / 25;
       if (i !== null && i < n && seen && told.every((j) => Math.abs(i - j) * room > 44)) told.push(i);
     }
@@ -654,7 +658,7 @@
     if (Number.isFinite(values[now.T])) parts.push(s("circle", { cx: x(now.T), cy: y(values[now.T]), r: 5, class: `ex-here ${kind}` }));
     part.title.replaceChildren(...heading.filter(Boolean));
     part.note.replaceChildren(...words);
-    const name = `${part.title.textContent}; against depth. ${part.note.textContent}`;
+    const name = `${[...part.title.childNodes].map((one) => one.textContent.trim()).join(", ")}; against depth. ${part.note.textContent}`;
     set(part.svg, { viewBox: `0 0 ${width} ${height}`, height, "aria-label": name }).replaceChildren(...parts);
   }
 
@@ -713,7 +717,7 @@
       [now.n && any(now.support), `${dot("ex-diamond-key")} holds the largest margin`],
       [now.alive && now.best, `${line("ex-best")} largest margin of all lines${state.intercept ? "" : " through the origin"}`],
       [direction, `${line("ex-boundary")} boundary`],
-      [direction && Math.min(...now.m) > 0, `${line("ex-edge")} as far as the least score`],
+      [direction && Math.min(...now.m) > 0, `${line("ex-edge")} ⟨w, x⟩ = ± the least score`],
       [direction && now.T > 1, `${line("ex-ghost")} after 1, 2, 4, … layers`],
       [direction, "→ w: its direction only"],
       [now.pulls, `<b>→</b> step: Σ qᵢzᵢ, to scale; times η${now.layer.momentum ? ", and the run-up," : ""} it is added to w`],
@@ -727,7 +731,8 @@
   function drawControls() {
     const stop = nearest(STOPS, state.depth), n = state.points.length;
     for (const id of Object.keys(PRESETS)) set(ui[id], { "aria-pressed": id === state.preset });
-    const look = state.preset ? PRESETS[state.preset].look : "Predict what the next layer will look at, then move the depth by one.";
+    const look = state.preset ? PRESETS[state.preset].look
+      : n ? "Predict what the next layer will look at, then move the depth by one." : "Add a point of each label to begin.";
     ui.look.replaceChildren(h("strong", {}, state.preset ? "Look for: " : "Your own prompt. "), look);
     ui.depth.value = stop;
     ui.depthText.textContent = layers(state.depth);
@@ -743,13 +748,17 @@
     for (const name of SWITCHES) input(name).checked = state[name];
     input("sink").disabled = logistic;
     ui.sinkNote.textContent = logistic
-      ? "Logistic: two attention blocks, in which each token has a sink of its own."
+      ? "Logistic: each token has a sink of its own, so the switch for one sink rests. This takes two attention blocks."
       : "One softmax head. A sink is one more token, with score 0 and nothing to say.";
     const chosen = selected !== null && selected < n;
     ui.flip.disabled = ui.remove.disabled = !chosen;
     ui.add.disabled = n >= MOST;
     ui.undo.disabled = !past.length;
-    ui.which.textContent = chosen ? `Token ${selected + 1} is selected: arrow keys move it, F flips it, Delete removes it.` : "Drag a point; click one, or reach it with Tab, to select it. A double click flips it.";
+    const hints = coarse.matches
+      ? ["drag it, flip it or delete it.", "Drag a point; tap one to select it; tap beside the points to add one."]
+      : ["arrow keys move it, F flips it, Delete removes it.",
+        "Drag a point; click one, or reach it with Tab, to select it. A double click flips it. A click beside the points adds one."];
+    ui.which.textContent = chosen ? `Token ${selected + 1} is selected: ${hints[0]}` : hints[1];
     ui.answer.textContent = answerInWords();
     drawLegend();
     const notes = notesInWords();
@@ -776,7 +785,7 @@
   function update(push) {
     const before = now.R;
     compute();
-    if (before && now.R !== before && !state.preset) {
+    if (before && now.R && now.R !== before && !state.preset) {
       grown = true;
       clearTimeout(timers.grown);
       timers.grown = setTimeout(() => { grown = false; drawControls(); }, 2500);
@@ -843,10 +852,13 @@
     changePoints();
     ui.tokens.children[selected].focus({ preventScroll: true });
   }
-  /* Where the query is, or beside the points that are already there. */
-  function addAtQuery() {
-    const x = [...state.query];
-    while (state.points.some((p) => p.x[0] === x[0] && p.x[1] === x[1])) x[0] = x[0] + 0.1 > EDGE ? -EDGE : onGrid(x[0] + 0.1);
+  /* Beside the query and the points that are already there: to the right, then on the rows below. */
+  function addBesideQuery() {
+    const x = [...state.query], near = (other) => Math.hypot(x[0] - other[0], x[1] - other[1]) < 0.25;
+    for (let tries = 0; tries < 4 * MOST && [state.query, ...state.points.map((p) => p.x)].some(near); tries++) {
+      x[0] = onGrid(x[0] + 0.3);
+      if (x[0] > 1.25) x.splice(0, 2, -1.2, x[1] < -0.95 ? 1.2 : onGrid(x[1] - 0.3)); // not at the very edge
+    }
     add(x, newLabel);
   }
   function undo() {

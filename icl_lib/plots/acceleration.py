@@ -15,12 +15,19 @@ from .base import COLORS, INK, canvas, styled
 from .depth import band, sparse
 
 Gap = Float[Tensor, "T B"]
+ENDS = {"layer": "o", "momentum": "^"}
+"""What stands at the end of a line, full where it is solid: colour alone tells no two lines apart."""
 
 
 def _log_log(ax: Axes, **labels: str) -> None:
     ax.set(xscale="log", yscale="log", **labels)
     ax.yaxis.set_minor_formatter(NullFormatter())
     ax.grid(True)
+
+
+def _end(color: str, style: str) -> dict[str, object]:
+    fill = {} if style == "-" else {"mfc": "none"}
+    return {"marker": ENDS.get(color, "s"), "ms": 5, "markevery": [-1], **fill}
 
 
 def _guide(ax: Axes, x: tuple[float, float], y: float, slope: int, side: str) -> None:
@@ -48,7 +55,8 @@ def gaps_by_depth(
     for name, (color, style, gap) in runs.items():
         t = sparse(len(gap))
         solid = style == "-"
-        mid = band(ax, t, gap[t - 1], COLORS.get(color, color), shade=0.16 if solid else 0.0, ls=style, label=name)
+        look = {"ls": style, "label": name, **_end(color, style)}
+        mid = band(ax, t, gap[t - 1], COLORS.get(color, color), shade=0.16 if solid else 0.0, **look)
         told.append(f"{name} {float(mid[0]):.2g} at depth 1, {float(mid[-1]):.1e} at depth {int(t[-1]):,}")
     for slope, (start, end, height, side) in (guides or {}).items():
         _guide(ax, (start, end), height, slope, side)
@@ -71,9 +79,8 @@ def gaps_by_length(runs: Mapping[str, tuple[str, str, Gap, Gap]]) -> tuple[Figur
     for name, (color, style, gap, length) in runs.items():
         t = sparse(len(gap))
         far, missing = (part[t - 1].quantile(0.5, dim=-1) for part in (length, gap))
-        left.plot(t, far, color=COLORS[color], ls=style, label=name)
-        right.plot(far, missing, color=COLORS[color], ls=style)
-        right.plot(far[-1:], missing[-1:], color=COLORS[color], marker="o", ms=5)
+        left.plot(t, far, color=COLORS[color], ls=style, label=name, **_end(color, style))
+        right.plot(far, missing, color=COLORS[color], ls=style, **_end(color, style))
         told.append(f"{name} is {float(far[-1]):.3g} long at depth {int(t[-1]):,} and misses {float(missing[-1]):.1e}")
     _log_log(left, xlabel="layers $T$", title=r"length $\|w_T\|$")
     _log_log(right, xlabel=r"length $\|w_T\|$", title=r"missing share of $\gamma$")

@@ -140,8 +140,10 @@ def error_by_depth(
         )
         told.append(f"{task}: on new points {_ends(depths, mean)}, on the prompt's own points {_ends(depths, own)}")
         for method, error in fitted[task].items():
-            ax.axhline(100 * error, color=COLORS[method], lw=1.5, label=f"{METHODS[method][0]}, new points")
-            told[-1] += f"; {METHODS[method][0]} {100 * error:.1f}"
+            words, marker = METHODS[method]
+            style = {"color": COLORS[method], "lw": 1.5, "marker": marker, "ms": 4, "markevery": (1, 4)}
+            ax.plot(depths, [100 * error] * len(depths), label=f"{words}, new points", **style)
+            told[-1] += f"; {words} {100 * error:.1f}"
         ax.set_xscale("log")
         ticks = [depth for depth in depths if np.log10(depth) % 1 == 0]
         ax.set(title=task, xlabel="layers", xticks=ticks, xticklabels=ticks, ylim=(-0.3, None))

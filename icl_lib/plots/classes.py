@@ -190,7 +190,8 @@ def accuracy_by_depth(
 @styled
 def class_tables(panels: Mapping[str, Float[Tensor, "K K"]], columns: str, rows: str) -> tuple[Figure, str]:
     """Draw a table of K by K shares in each panel, darker where larger; each is scaled to its own largest entry."""
-    fig, axes = canvas(-(-len(panels) // 2), 2, height=2.55 * -(-len(panels) // 2))
+    fig, axes = canvas(-(-len(panels) // 2), 2, height=2.65 * -(-len(panels) // 2))
+    fig.get_layout_engine().set(hspace=0.06)
     told = []
     for ax, (title, table) in zip(axes.flat, panels.items(), strict=True):
         image = torch.tensor(to_rgba(COLORS["layer"]), dtype=torch.float64).repeat(*table.shape, 1)

@@ -119,7 +119,8 @@ def bound_by_depth(
         dashed = bound[t - 1].median(-1).values
         mid = band(ax, t, measured[t - 1], COLORS["layer"])
         ax.plot(t, dashed, color=INK, ls="--", lw=1.5)
-        ax.set(xscale="log", yscale="log", title=title, xlabel="layers $T$")
+        ax.set(xscale="log", yscale="log", xlabel="layers $T$")
+        ax.set_title(title, pad=10)  # room for what stands under a min
         if floor is not None:
             ax.set_ylim(bottom=floor)
         ax.grid(True)
@@ -220,17 +221,18 @@ def race_to_margin(runs: Mapping[str, tuple[str, Float[Tensor, "T+1 B"]]], level
     fig, axes = canvas(height=3.7)
     ax = axes[0, 0]
     told = []
-    for name, (color, share) in runs.items():
+    dashes = ("-", (0, (6, 2)), (0, (6, 2, 1, 2)), (0, (1, 1.2)))
+    for k, (name, (color, share)) in enumerate(runs.items()):
         t = sparse(len(share) - 1)
-        mid = band(ax, t, share[t], COLORS[color], shade=0.1, label=name)
+        mid = band(ax, t, share[t], COLORS[color], shade=0.1, label=name, ls=dashes[k % len(dashes)])
         told.append(f"{name} {float(mid[-1]):.3f}")
     ax.axhline(level, color=INK, ls=":", lw=1.2)
-    ax.text(1, level + 0.005, f"{100 * level:.0f} %", va="bottom")
+    ax.text(1.08, level + 0.005, f"{100 * level:.0f} %", va="bottom")
     last = len(share) - 1
     ax.set(
         xscale="log", xlabel="layers (steps)", ylabel=r"margin / max margin $\gamma$", xlim=(1, last), ylim=(0.3, 1.02)
     )
-    fig.legend(loc="outside lower center", ncols=2)
+    fig.legend(loc="outside lower center", ncols=2, handlelength=2.8)
     ax.grid(True)
     alt = f"Share of the max margin against depth on a log axis, medians over prompts. After {last:,} steps: "
     return fig, alt + "; ".join(told) + "."

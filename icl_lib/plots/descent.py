@@ -46,6 +46,7 @@ def descent_over_time(
                 color=COLORS[color],
                 label=name,
                 lw=(4, 1.6, 1.8)[k % 3],
+                ls=("-", "-.", "-")[k % 3],
             )
         if "bound" in curves:
             axes[2, 0].plot(curves["t"], curves["bound"], color=COLORS[color], lw=1.2, ls="--")
@@ -58,7 +59,7 @@ def descent_over_time(
         ax.grid(True)
     axes[2, 0].set(xlabel="step $t$", ylim=(2e-3, 100))
     axes[2, 0].axhline(1, color=INK, lw=1.2, ls=":")
-    axes[2, 0].text(1e5, 70, "above the dotted line a bound proves nothing", ha="right", va="top")
+    axes[2, 0].text(1e5, 70, "bounds above 1 prove nothing", ha="right", va="top")
     fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper left")
     alt = (
         "Three panels on log-log axes against the step. Under plain gradient descent both losses fall along a "
@@ -79,33 +80,15 @@ def same_road(runs: Mapping[str, tuple[str, Path, Sequence[int]]], best: MaxMarg
     u, said = best.direction[0], []
     across = torch.stack([-u[1], u[0]])
     far = max(float(path[marks[-1], 0] @ u) for _, path, marks in runs.values())
-    for side, (name, (color, path, marks)) in zip((1, -1), runs.items(), strict=False):
-        along, off = path[:, 0] @ u, path[:, 0] @ across
-        ax.plot(
-            along[: marks[-1] + 1],
-            off[: marks[-1] + 1],
-            color=COLORS[color],
-            label=name,
-        )
-        ax.plot(
-            along[list(marks)],
-            off[list(marks)],
-            ls="",
-            marker="o",
-            color=COLORS[color],
-            ms=6,
-        )
+    for marker, (name, (color, path, marks)) in zip("so", runs.items(), strict=False):
+        along, off = path[: marks[-1] + 1, 0] @ u, path[: marks[-1] + 1, 0] @ across
+        ax.plot(along, off, color=COLORS[color], label=name, marker=marker, ms=6, markevery=list(marks))
         for t in marks:
-            shift = (0, 9) if side > 0 else (0, -15)
             where = (float(along[t]), float(off[t]))
-            ax.annotate(
-                f"{t:,}",
-                where,
-                xytext=shift,
-                textcoords="offset points",
-                ha="center",
-                fontsize=9,
-            )
+            shift = (0, 9) if marker == "s" else (-3, -15)  # above the curve, and below it
+            if marker == "s" and t == marks[0]:
+                shift = (11, 6)  # where the curve is steep, beside it
+            ax.annotate(f"{t:,}", where, xytext=shift, textcoords="offset points", ha="center", fontsize=9)
         said.append(f"{name} has come {float(along[marks[-1]]):.0f} far after {marks[-1]:,} steps")
     ax.axhline(0, color=COLORS["svm"], ls="--", lw=1.4)
     ax.set(

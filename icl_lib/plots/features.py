@@ -38,7 +38,7 @@ def regions(panels: Sequence[tuple[str, Prompts, Decide]], columns: int = 2, gri
             ax.contour(along, along, value, levels=[0], colors=INK, linewidths=1.4 if small else 2, linestyles="-")
         for sign, marker in MARKERS.items():
             chosen = x[y == sign]
-            ax.scatter(*chosen.T, s=5 if small else 16, c=COLORS[f"{sign:+d}"], marker=marker, linewidths=0, zorder=3)
+            ax.scatter(*chosen.T, s=8 if small else 16, c=COLORS[f"{sign:+d}"], marker=marker, linewidths=0, zorder=3)
         if not small:
             ax.scatter(*x[wrong].T, s=60, facecolors="none", edgecolors=INK, linewidths=1.1, zorder=4)
         count = f"{int(wrong.sum())} of {len(y)} wrong"

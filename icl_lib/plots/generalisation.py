@@ -49,6 +49,7 @@ def _draw(ax: Axes, name: str, line: Line, factor: np.ndarray, labelled: bool = 
         return
     where, last = (line.x[line.at], y[line.at]), line.at in (-1, len(y) - 1)
     kind = {"ha": "left", "va": "center"} if last else {"ha": "center", "va": "bottom" if line.lift >= 0 else "top"}
+    kind |= {"annotation_clip": False}  # a name at the end stands outside the axes, where no grid crosses it
     ax.annotate(name, where, xytext=(5 * last, line.lift), textcoords="offset points", color=color, **kind)
 
 
@@ -85,7 +86,7 @@ def errors_by_ratio(
         )
     every = sorted({float(v) for line in lines.values() for v in line.x})
     ax.set(xscale="log", yscale="log", xlabel="examples per coordinate, $n/d$", ylim=span)
-    ax.set_xlim(every[0] / 1.1, every[-1] * (every[-1] / every[0]) ** 0.32)  # room for the names
+    ax.set_xlim(every[0] / 1.1, every[-1] * 1.03)
     ax.set_ylabel(r"error $\times\ n/d$" if scaled else "error")
     plain_ticks(ax.xaxis, [v for v in (0.25, 0.5, 1, 2, 4, 8, 16, 32, 64) if every[0] <= v <= every[-1]])
     low, high = ax.get_ylim()
@@ -104,7 +105,7 @@ BETTER = LinearSegmentedColormap.from_list(
         (0.5, (*to_rgba(COLORS["sink"])[:3], 0.0)),
         (1.0, COLORS["sink"]),
     ],
-)
+).with_extremes(under="#0073b3", over="#d65f01")  # near enough, and not in COLORS: no theme recolours the map either
 SCALE = float(np.log2(1.25))
 """The map's colours are saturated where log2 of the quotient is beyond this."""
 

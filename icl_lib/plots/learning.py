@@ -80,7 +80,7 @@ def boundary_race(
         said.append(f"{name}: " + ", ".join(f"{a:.1f} degrees off after {t}" for a, t in zip(off, steps, strict=True)))
     alt = (
         f"{prompts.x.shape[1]} points of two classes in the plane, drawn once for each algorithm, with the boundary "
-        f"after {', '.join(map(str, steps))} steps, later ones darker, and the dashed max-margin boundary. "
+        f"after {', '.join(map(str, steps))} steps, later ones thicker, and the dashed max-margin boundary. "
         f"Angle to the max-margin boundary, {'; '.join(said)}."
     )
     return fig, alt
@@ -107,8 +107,8 @@ def losses_of_a_margin(reach: float = 3.0) -> tuple[Figure, str]:
         title="pull on $w$ (minus slope)",
     )
     left.text(-2.9, 1.1, "0-1", va="bottom")
-    left.text(-1.15, 3.5, "exponential")
-    left.text(-2.9, 3.3, "logistic")
+    left.text(-0.85, 2.6, "exponential")
+    left.text(-2.95, 3.3, "logistic")
     right.text(-1.6, 9, "exponential")
     right.text(-2.9, 0.5, "logistic")
     alt = (

@@ -10,12 +10,13 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from .base import COLORS, canvas, styled
+from .base import canvas, styled
 
 if TYPE_CHECKING:
     from ..ledger import Row
 
-PALE_TO_LAYER = LinearSegmentedColormap.from_list("pale_to_layer", ["#edf3f8", COLORS["layer"]])
+PALE_TO_LAYER = LinearSegmentedColormap.from_list("pale_to_layer", ["#edf3f8", "#0071b1"])
+"""Ends a shade beside COLORS["layer"], which a dark page would brighten: a 1 would look paler than a .9 there."""
 
 
 @styled
@@ -48,7 +49,7 @@ def _cell(ax: Axes, x: int, y: int, value: float) -> None:
     shade = min(max(value, 0.0), 1.0)
     ax.add_patch(Rectangle((x - 0.47, y - 0.46), 0.94, 0.92, color=PALE_TO_LAYER(shade), linewidth=0))
     text = f"{shade:.2f}".removeprefix("0") if 0.005 <= shade < 0.995 else f"{shade:.0f}"
-    ax.text(x, y, text, ha="center", va="center_baseline", color="white" if shade > 0.7 else "#1a1a1a")
+    ax.text(x, y, text, ha="center", va="center_baseline", color="white" if shade > 0.84 else "#1a1a1a")
 
 
 def _alt(rows: Sequence[Row], theorems: list[str]) -> str:

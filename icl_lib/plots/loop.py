@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullFormatter
+from matplotlib.ticker import NullFormatter
 from torch import Tensor
 
 from ..algorithms import max_margin
@@ -56,7 +56,7 @@ def loop_by_depth(
     bottom[0].set_ylim(None, 3)
     for ax in (top[0], middle[0], bottom[0]):
         ax.set(xscale="log", xlim=(1, int(t[-1])))
-        ax.grid(True)
+        ax.grid(True, axis="x" if ax is bottom[0] else "both")  # there the names stand where lines would be
     top[0].legend(loc="upper left", fontsize=9)
     alt = (
         f"Three panels against 1 to {int(t[-1]):,} loops on a logarithmic axis, medians over {len(z)} contexts: the "
@@ -98,24 +98,18 @@ def loop_budget(curves: Mapping[str, tuple[bool, Float[Tensor, "T B"]]]) -> tupl
         mid = values[t - 1].median(-1).values
         style = {"ls": "--", "color": INK} if proven else {"color": COLORS["layer"], "alpha": 1.0 if last else 0.6}
         ax.plot(t, mid, lw=2.4 if last else 1.4, **style)
-        where = (float(t[-1]), float(mid[-1]))
-        ax.annotate(
-            name, where, xytext=(4, 0), textcoords="offset points", va="center", fontsize=9, color=style["color"]
-        )
-        told.append(f"{name.replace(chr(10), ' ')} {where[1]:.2g}")
-    ax.set(xscale="log", yscale="log", xlim=(1, 14 * float(t[-1])))
+        _beside(ax, name, float(t[-1]), float(mid[-1]), color=style["color"])
+        told.append(f"{name.replace(chr(10), ' ')} {float(mid[-1]):.2g}")
+    ax.set(xscale="log", yscale="log", xlim=(1, float(t[-1])))
     ax.set(xlabel="loops $T$", ylabel="length, in units of $1/R$")
-    _end_axis(ax, int(t[-1]))
     ax.grid(True)
     return fig, f"Errors and bounds over the loops on log-log axes. At depth {int(t[-1]):,}: {'; '.join(told)}."
 
 
-def _end_axis(ax: Axes, last: int) -> None:
-    """Put no tick beyond the last depth, where only labels stand."""
-    decades = [10**k for k in range(len(str(last)))]
-    ax.xaxis.set_major_locator(FixedLocator(decades))
-    ax.xaxis.set_minor_locator(FixedLocator([m * k for k in decades for m in range(2, 10) if m * k <= last]))
-    ax.xaxis.set_minor_formatter(NullFormatter())
+def _beside(ax: Axes, name: str, x: float, y: float, va: str = "center", **style: object) -> None:
+    """Write a curve's name right of its point; at the end of the axes this is outside, where no grid crosses it."""
+    where = {"xytext": (4, 0), "textcoords": "offset points", "annotation_clip": False}
+    ax.annotate(name, (x, y), va=va, fontsize=9, **where, **style)
 
 
 def _level(
@@ -142,13 +136,11 @@ def relative_errors(
     told, turns = [], []
     for (name, (error, bound, turn)), line in zip(layers.items(), LINES, strict=False):
         t = sparse(len(error))
-        left.plot(t, bound[t - 1].median(-1).values, color=INK, ls="--", lw=1.2)
+        left.plot(t, bound[t - 1].quantile(0.5, dim=-1), color=INK, ls="--", lw=1.2)
         said = _level(left, name, error, COLORS["layer"], line)
-        mid = error.median(-1).values
-        told.append(
-            f"{said} under a bound of {float(bound[-1].median()):.2g}, over all depths between {float(mid.amin()):.2g} "
-            f"and {float(mid.amax()):.2g}"
-        )
+        mid = error.quantile(0.5, dim=-1)  # as drawn; median() takes the lower of the middle two
+        ends = f"over all depths between {float(mid.amin()):.2g} and {float(mid.amax()):.2g}"
+        told.append(f"{said} under a bound of {float(bound[-1].quantile(0.5)):.2g}, {ends}")
         turned = _level(right, name, turn, COLORS["layer"], line)
         turns.append(turned)
     last = next(iter(layers.values()))[1]
@@ -236,15 +228,12 @@ def junk_by_depth(curves: Mapping[str, Float[Tensor, "T B"]]) -> tuple[Figure, s
         t = sparse(len(values))[1:]
         mid = values[t - 1].median(-1).values.clamp_min(FLOOR)
         ax.plot(t, mid, color=COLORS["layer"], lw=1.5)
-        shown = mid <= 10
-        at = int(shown.nonzero()[-1])
-        where = (float(t[at]), float(mid[at]))
-        ax.annotate(name, where, xytext=(4, 0), textcoords="offset points", va="center", fontsize=9)
+        at = int((mid <= 4).nonzero()[-1])  # a curve that leaves the axes has its name below the point where it does
+        _beside(ax, name, float(t[at]), float(mid[at]), "center" if at == len(t) - 1 else "top")
         told.append(f"{name}: {float(mid[-1]):.1e}")
     ax.axhline(1, color=INK, lw=1, ls=":")
     ax.set(xscale="log", yscale="log", xlabel="loops", ylabel="relative error of $w$")
     ax.set_ylim(None, 30)
-    ax.set_xlim(2, 2.5 * float(t[-1]))
-    _end_axis(ax, int(t[-1]))
+    ax.set_xlim(2, float(t[-1]))
     ax.grid(True)
     return fig, f"Relative error of w against depth. After {len(values)} loops, by size of the junk: {'; '.join(told)}."

@@ -17,7 +17,7 @@ from ..metrics import Interval
 from ..tasks import Prompts
 from .base import COLORS, INK, canvas, styled
 
-DASHES = {"layer": "-", "sink": (0, (4, 3)), "length": (0, (1, 1.5)), "logistic": "-"}
+DASHES = {"layer": "-", "sink": (0, (4, 3)), "length": (0, (1, 1.5)), "logistic": (0, (6, 1.5, 1.2, 1.5))}
 """Line styles of the four layers, so that lines on one another can still be told apart."""
 
 
@@ -61,7 +61,7 @@ def roads(
         said.append(f"{name} at ({w[0]:.2f}, {w[1]:.2f}) with {wrong} {'point' if wrong == 1 else 'points'} wrong")
     left.plot(0, 0, "+", color=INK, ms=7)
     left.legend(loc="best", handlelength=2.2, borderaxespad=0.1)
-    left.set(title="paths of $w$ from 0", aspect="equal", adjustable="datalim")
+    left.set(title="paths of $w$ from 0", xlabel="$w_1$", ylabel="$w_2$", aspect="equal", adjustable="datalim")
     right.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xticks=[], yticks=[], aspect="equal")
     right.set_title("where they end")
     right.spines[:].set_visible(False)
@@ -100,8 +100,10 @@ def slotted(named: Mapping[str, Float[Tensor, "N 3d"]], d: int, cols: int, heigh
         ax.set_xticks(centres, names)
         if square:
             ax.set_yticks(centres, names)
-        else:
+        elif ax is axes[0, 0]:
             ax.set_yticks([(N - 1) / 2, N - 0.5], ["context", "sink"])
+        else:
+            ax.set_yticks([])
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
         blocks = ("point", "w", "slot")
@@ -150,7 +152,7 @@ def clocks(
         ax.axhline(1, color=COLORS["svm"], ls=":", lw=1.5)
         ax.grid(True)
     lines = [line for line in left.get_lines() if len(line.get_xdata()) > 2]
-    right.legend(lines, list(runs), loc="lower right", handlelength=1.6, borderaxespad=0)
+    right.legend(lines, list(runs), loc="lower right", handlelength=2.2, borderaxespad=0)
     alt = (
         "Share of the max margin, medians over prompts with the middle half shaded, on a log axis. Left against the "
         f"layer; after {len(share) - 1} layers: {'; '.join(said)}. Right against the length of w, as far as each has "
@@ -179,7 +181,7 @@ def step_race(
     for ax in axes[0, 1:]:
         ax.set_yticklabels([])
     lines = [line for line in axes[0, -1].get_lines() if len(line.get_xdata()) > 2]
-    axes[0, -1].legend(lines[: len(runs)], list(runs), loc="lower right")
+    axes[0, -1].legend(lines[: len(runs)], list(runs), loc="lower right", handlelength=2.4)
     return fig, f"Share of the max margin against the step size, one line a layer. {'; '.join(said)}."
 
 
@@ -192,7 +194,8 @@ def update_lengths(runs: Mapping[str, tuple[str, object, Float[Tensor, "T B"]]],
         t = _sparse(len(length))
         mid = _band(ax, t, length[t - 1] / step, color, style)
         ends.append((math.log10(float(mid[-1])), name))
-        said.append(f"{name} {float(mid[-1]):.2g}")
+        plain = name.replace("$", "").replace("\\varepsilon", "epsilon").replace("{", "").replace("}", "")
+        said.append(f"{plain}: {float(mid[-1]):.2g}")
     ax.set(xscale="log", yscale="log", xlabel="layer", ylabel=r"length of the update / $\eta$", ylim=(None, 1.6))
     ax.yaxis.set_minor_formatter(NullFormatter())
     low, high = (math.log10(v) for v in ax.get_ylim())
@@ -218,7 +221,7 @@ def roads_meet(
     left.annotate("bound", (float(t[at]), float(bound[t[at] - 1].median())), xytext=(3, 4), textcoords="offset points")
     left.set(xscale="log", yscale="log", xlabel="layers", title=r"weights: $\|p - q\|_1$", ylim=(None, 6))
     left.yaxis.set_minor_formatter(NullFormatter())
-    ends = _band(right, t, turn[t - 1], "logistic")
+    ends = _band(right, t, turn[t - 1], "logistic", DASHES["logistic"])
     right.set(xscale="log", xlabel="layers", title="angle of the roads, degrees", ylim=(0, None))
     for ax in (left, right):
         ax.grid(True)
@@ -250,7 +253,7 @@ def outlier_error(
         ax.set(title=title, xlabel=axis, ylim=(0, None))
         ax.grid(True)
     axes[0, 0].set_ylabel("error on new points, %")
-    axes[0, 0].legend(loc="upper left", borderaxespad=0.1)
+    axes[0, 0].legend(loc="upper left", borderaxespad=0.1, handlelength=2.4)
     return fig, f"Error on new points. {'; '.join(said)}. Shaded: 95 percent intervals over prompts."
 
 
@@ -267,7 +270,7 @@ def one_way_open(runs: Mapping[str, tuple[str, Float[Tensor, "T+1 2"]]]) -> tupl
     for k, ax in enumerate(axes[0]):
         ax.set(xscale="linear" if k else "log", xlabel="layers", title=f"$w_{k + 1}$")
         ax.grid(True)
-    axes[0, 0].legend(loc="upper left", borderaxespad=0.1)
+    axes[0, 0].legend(loc="upper left", borderaxespad=0.1, handlelength=2.4)
     alt = (
         "The two coordinates of w against the layer, the second for the first 30 layers. "
         f"After {len(path) - 1} layers: {'; '.join(said)}."

@@ -51,7 +51,7 @@ def head_and_step(z: Float[Tensor, "1 n 2"], w: Float[Tensor, "1 2"], step: floa
 
     left.axhline(0, color=INK, lw=0.6, alpha=0.5)
     left.axvline(0, color=INK, lw=0.6, alpha=0.5)
-    left.scatter(*z[0].T, s=20 + 700 * q, color=COLORS["layer"], alpha=0.35, lw=0)
+    left.scatter(*z[0].T, s=750 * q, color=COLORS["layer"], alpha=0.35, lw=0)
     left.scatter(*z[0].T, s=6, color=INK, lw=0)
     for i, (point, weight) in enumerate(zip(z[0].tolist(), q.tolist(), strict=True)):
         away = 1 if point[1] >= 0 else -1  # labels above the upper tokens, below the lower ones

@@ -51,7 +51,8 @@ def fits(
 ) -> tuple[Figure, str]:
     """Draw the examples of one prompt, the function behind them (dashed) and, a panel each, a fitted curve."""
     rows = -(-len(panels) // 2)
-    fig, axes = canvas(rows, 2, height=2.0 * rows)
+    fig, axes = canvas(rows, 2, height=2.1 * rows)
+    fig.get_layout_engine().set(hspace=0.06, wspace=0.06)
     told = []
     for ax, (title, fitted) in zip(axes.flat, panels.items(), strict=True):
         ax.scatter(*points, s=9, color=INK, linewidths=0)
@@ -113,8 +114,8 @@ def _draw(ax: Axes, line: Curve) -> object:
         ax.fill_between(line.x, line.measured.low, line.measured.high, color=color, alpha=0.2, lw=0)
     if line.theory is not None:
         ax.plot(line.x, line.theory, color=INK, ls="--", lw=1.3, zorder=3)
-    many = len(line.x) > 15
-    return ax.plot(line.x, mean, color=color, marker=None if many else marker, ms=4, ls=dash)[0]
+    apart = 0.12 if len(line.x) > 15 else None  # of a long line not every point has its marker
+    return ax.plot(line.x, mean, color=color, marker=marker, ms=4, ls=dash, markevery=apart)[0]
 
 
 def _ends(line: Curve) -> str:

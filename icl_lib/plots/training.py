@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
@@ -143,7 +144,7 @@ def valley(b: Float[Tensor, " K"], floors: Mapping[str, Float[Tensor, " K"]]) ->
     ax.set_xscale("asinh", linear_width=1.0)
     ax.axvline(1, color=INK, lw=0.8, ls=":")
     ax.set(xlabel="$b$ (score matrix $-bI$)", ylabel="least loss over $a$", ylim=(0, None))
-    ax.set_xticks([-30, -10, -1, 0, 1, 10, 30], ["-30", "-10", "-1", "0", "1", "10", "30"])
+    ax.set_xticks([-30, -10, -1, 0, 1, 10, 30], ["$-30$", "$-10$", "$-1$", "0", "1", "10", "30"])
     ax.legend(fontsize=9)
     alt = f"The floor of the valley. {'; '.join(told)}."
     return fig, alt
@@ -184,7 +185,7 @@ def noisy_edge(
     ax = axes[0, 0]
     ax.plot(batches, limits, color=COLORS["layer"], ls="--")
     ax.axhline(1, color=INK, lw=0.8, ls=":")
-    label_line(ax, batches[0], 1.06, "edge of full-batch descent", INK)
+    label_line(ax, batches[0], 0.92, "edge of full-batch descent", INK)
     for good, marker, color in ((True, "o", COLORS["layer"]), (False, "x", COLORS["sink"])):
         points = [(m, share) for m, share, ok in tried if ok is good]
         if points:
@@ -209,17 +210,17 @@ def optimisers(
 ) -> tuple[Figure, str]:
     """Return distances to the construction over the steps, one line an optimiser, labelled at its end."""
     fig, axes = canvas(height=3.0)
-    ax, told, height, low = axes[0, 0], [], 0.0, 1.0
-    for name, run in sorted(runs.items(), key=lambda item: item[1].final_distance):
+    ax, told, height, low = axes[0, 0], [], math.inf, 1.0
+    for name, run in sorted(runs.items(), key=lambda item: -item[1].final_distance):
         distance = torch.cat([worst_distance(run), torch.tensor([run.final_distance])]).clamp_min(1e-16)
         ax.plot(distance, color=colors[name], lw=1.5, ls=LINES[2] if name in dotted else "-")
-        low, height = min(low, float(distance.min())), max(float(distance[-5:].median()), 3.5 * height)  # labels apart
+        low, height = min(low, float(distance.min())), min(float(distance[-5:].median()), height / 3.5)  # labels apart
         label_line(ax, len(distance), height, name, colors[name])
         told.append(f"{name} {float(distance[-1]):.0e}")
     ax.set(yscale="log", xlim=(0, 1.4 * len(distance)), ylim=(low / 5, 6))
     ax.set_xticks(range(0, len(distance), 20))
     ax.set(xlabel="step of the optimiser", ylabel="distance to the construction")
-    alt = f"Distances after {len(distance) - 1} steps: {'; '.join(told)}."
+    alt = f"Distances after {len(distance) - 1} steps: {'; '.join(reversed(told))}."
     return fig, alt
 
 
@@ -233,7 +234,9 @@ def one_direction(paths: Mapping[str, Float[Tensor, "T d"]], steps: Sequence[int
         first = ax.plot(steps, entries[:, 0], color=COLORS["sink"], lw=2.5, ls=LINES[2])
         apart = (entries[:, 0] - entries[:, 1:].mean(-1)).abs()
         spread = entries[:, 1:].std(-1)
-        told.append(f"{title}: the first entry departs from the others by up to {float(apart.max()):.2f}")
+        told.append(
+            f"{title.replace('$', '')}: the first entry departs from the others by up to {float(apart.max()):.2f}"
+        )
         told.append(f"they from one another by {float(spread.max()):.2f}")
         low, high = float(entries[-1].min()), float(entries[-1].max())
         told.append(f"at the last step all lie between {low:.2f} and {high:.2f}")

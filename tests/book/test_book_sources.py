@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from typing import NamedTuple
 
 import icl_book
 import icl_quiz
@@ -42,6 +43,27 @@ def test_an_inlined_figure_keeps_its_references():
     assert icl_book.inline_svg(prolog + svg, "f1-") == (
         '<svg aria-labelledby="f1-t f1-d"><g id="f1-a"/><use href="#f1-a"/><p clip-path="url(#f1-a)"/></svg>'
     )
+
+
+def test_fields_of_named_tuples_are_described_by_their_class_alone():
+    class Pair(NamedTuple):
+        first: int
+
+        @property
+        def half(self) -> float:
+            """Half of it."""
+
+    shown = [icl_book.skip_tuple_fields(None, "class", "", obj, False, None) for obj in (Pair.first, Pair.half, Pair)]
+    assert shown == [True, None, None]
+
+
+def test_what_is_said_of_a_constant_is_kept():
+    lines = ["Every shape by its name: a law of points."]
+    said = list(lines)
+    icl_book.keep_constant(None, "data", "SHAPES", None, None, lines)
+    lines[:] = ["a law of points.", "", ":type: Every shape by its name"]
+    icl_book.restore_constant(None, "data", "SHAPES", None, None, lines)
+    assert lines == said
 
 
 def test_every_chapter_has_its_questions():

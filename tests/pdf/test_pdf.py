@@ -10,12 +10,13 @@ import pypdfium2
 import pytest
 from bs4 import BeautifulSoup
 from icl_project import HTML, toc_pages
+from pdf import empty_feet
 
 MAX_BYTES = 30_000_000
 MARGIN = 24 * 72 / 25.4  # of print.css, in points
 PAGES = toc_pages()
 # What Sphinx, a theme or MathJax may leave undone. Code may hold any of these, prose the word "undefined".
-LEFT_OVER = r"\$\$|\\begin\{|\\frac|\\\(|\[\?\]|\bundefined\b|(?:Show|Hide) code|Click to"
+LEFT_OVER = r"double-click|\$\$|\\begin\{|\\frac|\\\(|\[\?\]|\bundefined\b|(?:Show|Hide) code|Click to"
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +68,9 @@ def entries(items, depth=0):
         yield from entries(item.children, depth + 1)
 
 
-def elements(book, kind: str) -> list:
+def elements(book, kind: str, key: str = "/S") -> list:
     wanted = pikepdf.Name(kind)
-    return [one for one in book.objects if isinstance(one, pikepdf.Dictionary) and one.get("/S") == wanted]
+    return [one for one in book.objects if isinstance(one, pikepdf.Dictionary) and one.get(key) == wanted]
 
 
 def links(book):
@@ -155,6 +156,22 @@ def test_no_page_is_blank():
         )
 
 
+def test_pages_are_filled(book):
+    # A figure, a theorem or an exercise moves on whole, and leaves some paper white; half a page of it is rare.
+    order = {page.objgen: number for number, page in enumerate(book.pages)}
+    names = [*map(icl_pdf.slug, PAGES), *(f"part-{icl_pdf.slug(part.caption)}" for part in icl_pdf.parts()[1])]
+    starts = {order[book.Root.Dests[f"/{name}"][0].objgen] for name in names}
+    feet = empty_feet(icl_pdf.PDF.read_bytes())
+    gaps = [number for number, foot in enumerate(feet, 1) if foot > 0.4 and number not in starts | {len(feet)}]
+    assert len(gaps) < 0.012 * len(feet), gaps
+
+
+def test_what_is_said_differently_on_paper_is_still_said():
+    pages = [(HTML / f"{page}.html").read_text(encoding="utf8") for page in PAGES]
+    stale = [words for words in icl_pdf.ON_PAPER if not any(icl_pdf.spaced(words).search(page) for page in pages)]
+    assert stale == []
+
+
 def test_nothing_is_left_over():
     printed = Counter(found for text in texts() for found in re.findall(LEFT_OVER, text))
     written = Counter()
@@ -198,6 +215,12 @@ def test_fonts_are_embedded(book):
             if not {"/FontFile", "/FontFile2", "/FontFile3"} & set(held.keys()):
                 bare.add(str(font.get("/BaseFont")))
     assert bare == set()
+
+
+def test_no_font_of_this_machine_slipped_in(book):
+    fonts = {str(one.get("/BaseFont", "")).split("+")[-1].lstrip("/") for one in elements(book, "/Font", "/Type")}
+    ours = ("STIXGeneral", "DejaVuSans", "MJX")  # DejaVuSansMono is code
+    assert sorted(name for name in fonts if name and not name.startswith(ours)) == []
 
 
 def test_nothing_is_cut_on_the_right():

@@ -774,3 +774,128 @@ def test_play_respects_those_who_want_little_motion(opened, motion, wait, after)
     page.click("[data-ui=play]")
     page.clock.run_for(5000)
     assert text(page, "depthText") == f"{after} layers"
+
+
+def test_a_number_that_rounds_up_to_ten_carries(opened):
+    page = opened("#v=1&s=easy&d=100&c=8&k=ei")  # 9.98e-17
+    assert "Loss 1.0·10⁻¹⁶" in page.locator("[data-ui=lossCard] h2").inner_text()
+
+
+def test_a_link_that_is_too_deep_or_steps_too_far_is_told_so(opened):
+    page = opened("#v=1&s=easy&d=99999")
+    assert "its depth is above 1000" in text(page, "notes")
+    go(page, "#v=1&s=easy&c=100")
+    assert "its step size is out of range" in text(page, "notes")
+
+
+def test_an_added_point_can_be_grabbed_and_so_can_the_query(opened):
+    page = opened()
+    for _ in range(3):
+        page.click("[data-ui=add]")
+    for selector in (*[token(n) for n in (13, 14, 15)], "[data-ui=query] .ex-hit"):
+        x, y = center(page, selector)
+        on_top = "([selector, x, y]) => document.elementFromPoint(x, y).parentNode === "
+        assert page.evaluate(on_top + "document.querySelector(selector).parentNode", [selector, x, y]), selector
+    go(page, "#v=1&p=" + "".join(f"p{x}46" for x in ("00", "46", "8c", "bo", "go")) * 11)
+    for _ in range(5):
+        page.click("[data-ui=add]")
+    places = [re.search("at (.*), attention", one)[1] for one in names(page)]
+    assert len(places) == 60
+    assert len(set(places)) == 5 + 5  # each has a place of its own
+
+
+@pytest.mark.parametrize("place", ["go8c", "008c", "8cgo", "8c00"])  # right, left, top, bottom
+def test_a_label_at_the_edge_is_read_in_full(opened, place):
+    page = opened(f"#v=1&p=p{place}p9cbo&d=5")
+    page.locator(".ex-token").first.focus()  # which is told with its share
+    plane, words = (page.locator(one).first.bounding_box() for one in (".ex-plane", ".ex-token .ex-loud"))
+    for side, length in (("x", "width"), ("y", "height")):
+        assert words[side] >= plane[side] - 3  # the letters have an outline
+        assert words[side] + words[length] <= plane[side] + plane[length] + 3
+
+
+def test_equal_bars_bear_no_number(opened):
+    page = opened("#v=1&s=easy&d=0")
+    words = page.locator("[data-ui=barsCard] .ex-tick").all_text_contents()
+    assert [one for one in words if "%" in one] == ["5\u00a0%", "10\u00a0%"]  # the scale
+    assert page.locator("[data-ui=barsCard] .ex-loud").count() == 0
+    page.click("[data-ui=barsCard] rect >> nth=4")
+    assert page.locator("[data-ui=barsCard] .ex-loud").count() == 2  # that which is selected: its number and its share
+
+
+def test_the_sentence_says_most_and_no_share_twice_as_less_than_a_tenth(opened):
+    page = opened("#v=1&s=hijacked&d=1&c=1&k=e")
+    assert "looks most at token 11 (13\u00a0%)" in page.locator("[data-ui=barsCard] p").inner_text()
+    go(page, "#v=1&s=easy&d=100&c=8&k=lm")
+    assert page.locator("[data-ui=barsCard] p").inner_text().count("<") == 1
+
+
+def test_a_screen_reader_is_told_once_and_in_words(opened):
+    page = opened("#v=1&s=easy&d=12")
+    for name in ("depthText", "stepText"):  # else it would speak ten times a second while the layers play
+        assert page.get_attribute(f"[data-ui={name}]", "aria-live") == "off"
+    label = page.get_attribute("[data-ui=marginCard] .ex-chart", "aria-label")
+    assert label.startswith("Margin 0.298, least score +1.26 ÷ ‖w‖ 4.23, max 0.339; against depth.")
+
+
+def test_the_hint_fits_the_pointer(opened):
+    assert "A click beside the points adds one." in text(opened(), "which")
+    words = text(opened(size="phone", has_touch=True, is_mobile=True), "which")
+    assert "tap beside the points" in words
+    assert "Tab" not in words
+
+
+def test_a_low_window_shows_the_whole_plane_and_its_depth(opened):
+    page = opened()
+    for width, height in ((640, 450), (844, 390)):  # a desktop at 200 %, a phone on its side
+        page.set_viewport_size({"width": width, "height": height})
+        page.wait_for_timeout(100)
+        plane, depth = (page.locator(one).bounding_box() for one in (".ex-plane", "[data-ui=more]"))
+        assert plane["width"] == pytest.approx(plane["height"], abs=1)
+        assert depth["y"] + depth["height"] - plane["y"] <= max(height, 420)
+
+
+LUMINANCE = """color => {
+  const channels = color.match(/[\\d.]+/g).slice(0, 3).map(Number).map(v => v / 255);
+  const [r, g, b] = channels.map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+}"""
+
+
+def contrast(page, color: str, ground: str) -> float:
+    """How far two CSS colours, as computed, are apart: from 1 to 21."""
+    light, dark = sorted((page.evaluate(LUMINANCE, one) for one in (color, ground)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def style(page, selector: str, name: str) -> str:
+    return page.locator(selector).first.evaluate(f"one => getComputedStyle(one).{name}")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_focus_is_seen(opened, theme):
+    page = opened(theme=theme)
+    ground = style(page, ".ex-ground", "fill")
+    page.locator("[data-ui=easy]").focus()
+    page.keyboard.press("Tab")
+    assert contrast(page, style(page, "[data-ui=thin]", "outlineColor"), ground) >= 3
+    page.locator(".ex-token").first.focus()
+    assert contrast(page, style(page, token(1), "stroke"), ground) >= 3
+    page.locator("#ex-depth").focus()
+    assert contrast(page, style(page, token(1), "stroke"), ground) >= 3  # it is still the selected one
+
+
+@pytest.mark.parametrize("system", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_forced_colours_are_readable(opened, theme, system):
+    page = opened("#v=1&s=hijacked&d=30", theme=theme, forced_colors="active")
+    page.emulate_media(color_scheme=system)
+    page.wait_for_timeout(100)
+    ground = style(page, "body", "backgroundColor")
+    wanted = {".ex-tick": ("fill", 7), ".ex-tally": ("fill", 7), ".ex-boundary": ("stroke", 7)}
+    wanted |= {".ex-dot": ("fill", 3), ".ex-cross": ("stroke", 3), ".ex-curve": ("stroke", 3)}
+    for selector, (name, least) in wanted.items():
+        assert contrast(page, style(page, f"#explore {selector}", name), ground) >= least, selector
+    assert contrast(page, style(page, ".ex-ground", "fill"), ground) == pytest.approx(1)
+    pressed, other = (style(page, f"[data-ui={name}]", "backgroundColor") for name in ("hijacked", "easy"))
+    assert pressed != other

@@ -1,0 +1,50 @@
+"""Formulas in running text: where a line may end, and where not.
+
+For a browser a formula is one long word, and on both sides of it a line may end. So a long one runs out of a phone's
+column, and the comma after a short one may start a line. Printers do it the other way round, and so does this.
+"""
+
+import re
+import zlib
+from pathlib import Path
+
+from docutils import nodes
+
+LONG = 40  # characters of TeX; below it a formula fits nearly every line
+TOKEN = re.compile(r"\\[A-Za-z]+|\\.|.", re.DOTALL)
+BRACKETS = dict.fromkeys(["(", "[", r"\{", r"\left", r"\begin"], 1)
+BRACKETS |= dict.fromkeys([")", "]", r"\}", r"\right", r"\end"], -1)
+RELATION = re.compile(r"[=<>]|\\(?:leq?|geq?|ne|approx|sim|propto|to|mapsto|in)")
+MARKS = re.compile(r"[,.;:!?)\]\u2019\u201d]+")  # with closing quotation marks
+
+
+def parts(tex: str) -> list[str]:
+    """The formula, cut before each relation that stands in no bracket. ``{}`` keeps the space around a relation."""
+    if len(tex) < LONG:
+        return [tex]
+    found, groups, depth = [""], 0, 0
+    for token in TOKEN.findall(tex):
+        groups += {"{": 1, "}": -1}.get(token, 0)
+        depth += BRACKETS.get(token, 0)
+        if groups == depth == 0 and RELATION.fullmatch(token) and found[-1].strip("{} "):
+            found.append("{}")
+        found[-1] += token
+    return found if groups == depth == 0 else [tex]  # a bracket that nothing closes: better long than wrong
+
+
+def set_formulas(app, doctree, docname):
+    for formula in list(doctree.findall(nodes.math)):
+        after = formula.next_node(descend=False, siblings=True)
+        mark = MARKS.match(after) if isinstance(after, nodes.Text) else None
+        *first, last = (nodes.math(tex, tex) for tex in parts(formula.astext()))
+        if mark:
+            after.parent.replace(after, nodes.Text(after[mark.end() :]))
+            last = nodes.inline("", "", last, nodes.Text(mark[0]), classes=["glued"])
+        breaks = [node for part in first for node in (part, nodes.Text("\u200b"))]
+        formula.replace_self([*breaks, last])
+
+
+def setup(app):
+    app.connect("doctree-resolved", set_formulas)
+    version = zlib.crc32(Path(__file__).read_bytes())
+    return {"parallel_read_safe": True, "parallel_write_safe": True, "env_version": version}

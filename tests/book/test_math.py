@@ -1,0 +1,47 @@
+"""Formulas in running text: long ones may break before a relation, and punctuation stays with the formula."""
+
+import icl_math
+import pytest
+from docutils import nodes
+from docutils.utils import new_document
+from hypothesis import given
+from hypothesis import strategies as st
+
+LONG = r"\min_i \langle w_T, z_i \rangle / \|w_T\| \le \gamma = \{x : a < b\} \subset \left( c = d \right)"
+
+
+def test_a_long_formula_may_break_before_each_relation_outside_brackets():
+    first, second, third = icl_math.parts(LONG)
+    assert second == r"{}\le \gamma "
+    assert third.startswith("{}= ")
+    assert third.endswith(r"\left( c = d \right)")
+    assert first + second[2:] + third[2:] == LONG
+
+
+@pytest.mark.parametrize("tex", ["a = b", "]0, 1] = " + "y + " * 20 + "z = 1", r"{}= " + "x" * 50])
+def test_what_is_short_or_cannot_be_cut_stays_whole(tex):
+    assert icl_math.parts(tex) == [tex]
+
+
+PIECES = ["a", "=", r"\le", "{", "}", "(", ")", r"\{", r"\}", " ", "x_1^2", r"\sum_i"]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=60))
+def test_no_part_loses_a_letter_or_an_open_brace(tokens):
+    tex = " ".join(tokens)
+    parts = icl_math.parts(tex)
+    assert "".join([parts[0], *(part.removeprefix("{}") for part in parts[1:])]) == tex
+    if len(parts) > 1:
+        groups = [part.replace(r"\{", "").replace(r"\}", "") for part in parts]
+        assert all(part.count("{") == part.count("}") for part in groups)
+
+
+def test_the_mark_after_a_formula_stays_with_it():
+    paragraph = nodes.paragraph("", "", nodes.Text("For "), nodes.math("n", "n"), nodes.Text("), and on"))
+    document = new_document("page")
+    document += paragraph
+    icl_math.set_formulas(None, document, "page")
+    text, together, rest = paragraph
+    assert (text, rest) == ("For ", " and on")
+    assert together["classes"] == ["glued"]
+    assert together.astext() == "n),"
