@@ -12,24 +12,31 @@ from docutils import nodes
 
 LONG = 40  # characters of TeX; below it a formula fits nearly every line
 TOKEN = re.compile(r"\\[A-Za-z]+|\\.|.", re.DOTALL)
-BRACKETS = dict.fromkeys(["(", "[", r"\{", r"\left", r"\begin"], 1)
-BRACKETS |= dict.fromkeys([")", "]", r"\}", r"\right", r"\end"], -1)
+BRACKETS = dict.fromkeys(["(", "[", r"\{", r"\left", r"\lVert", r"\begin"], 1)
+BRACKETS |= dict.fromkeys([")", "]", r"\}", r"\right", r"\rVert", r"\end"], -1)
 RELATION = re.compile(r"[=<>]|\\(?:leq?|geq?|ne|approx|sim|propto|to|mapsto|in)")
+SUM = re.compile("[+-]")
 MARKS = re.compile(r"[,.;:!?)\]\u2019\u201d]+")  # with closing quotation marks
 
 
-def parts(tex: str) -> list[str]:
-    """The formula, cut before each relation that stands in no bracket. ``{}`` keeps the space around a relation."""
-    if len(tex) < LONG:
-        return [tex]
-    found, groups, depth = [""], 0, 0
+def cut(tex: str, sign: re.Pattern) -> list[str]:
+    """The formula, cut before each such sign that stands in no bracket. ``{}`` keeps the space around the sign."""
+    found, groups, depth, norm = [""], 0, 0, 0
     for token in TOKEN.findall(tex):
         groups += {"{": 1, "}": -1}.get(token, 0)
         depth += BRACKETS.get(token, 0)
-        if groups == depth == 0 and RELATION.fullmatch(token) and found[-1].strip("{} "):
+        norm ^= token in {"|", r"\|"}  # the same sign opens and closes
+        if groups == depth == norm == 0 and sign.fullmatch(token) and found[-1].strip("{} "):
             found.append("{}")
         found[-1] += token
-    return found if groups == depth == 0 else [tex]  # a bracket that nothing closes: better long than wrong
+    return found if groups == depth == norm == 0 else [tex]  # a bracket that nothing closes: better long than wrong
+
+
+def parts(tex: str) -> list[str]:
+    """The formula, cut at relations if it is long, and at sums what is then still long."""
+    if len(tex) < LONG:
+        return [tex]
+    return [term for side in cut(tex, RELATION) for term in (cut(side, SUM) if len(side) > LONG else [side])]
 
 
 def set_formulas(app, doctree, docname):

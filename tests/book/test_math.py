@@ -18,6 +18,15 @@ def test_a_long_formula_may_break_before_each_relation_outside_brackets():
     assert first + second[2:] + third[2:] == LONG
 
 
+def test_a_side_that_is_still_long_may_break_in_its_sum_and_in_no_norm():
+    tex = r"\|\hat w_T - w_T\| \le \|A + I\| \|\hat w_T\| + \|C - \eta I\| \sum_{t<T} \|\nabla \phi(u_t)\|"
+    assert icl_math.parts(tex) == [
+        r"\|\hat w_T - w_T\| ",
+        r"{}\le \|A + I\| \|\hat w_T\| ",
+        r"{}+ \|C - \eta I\| \sum_{t<T} \|\nabla \phi(u_t)\|",
+    ]
+
+
 @pytest.mark.parametrize("tex", ["a = b", "]0, 1] = " + "y + " * 20 + "z = 1", r"{}= " + "x" * 50])
 def test_what_is_short_or_cannot_be_cut_stays_whole(tex):
     assert icl_math.parts(tex) == [tex]
