@@ -16,6 +16,7 @@ BRACKETS = dict.fromkeys(["(", "[", r"\{", r"\left", r"\lVert", r"\begin"], 1)
 BRACKETS |= dict.fromkeys([")", "]", r"\}", r"\right", r"\rVert", r"\end"], -1)
 RELATION = re.compile(r"[=<>]|\\(?:leq?|geq?|ne|approx|sim|propto|to|mapsto|in)")
 SUM = re.compile("[+-]")
+JOINED = re.compile(rf"(?:^|[\^_,:]|{RELATION.pattern})$")  # a minus after one of these is no difference
 MARKS = re.compile(r"[,.;:!?)\]\u2019\u201d]+")  # with closing quotation marks
 
 
@@ -26,7 +27,8 @@ def cut(tex: str, sign: re.Pattern) -> list[str]:
         groups += {"{": 1, "}": -1}.get(token, 0)
         depth += BRACKETS.get(token, 0)
         norm ^= token in {"|", r"\|"}  # the same sign opens and closes
-        if groups == depth == norm == 0 and sign.fullmatch(token) and found[-1].strip("{} "):
+        place = groups == depth == norm == 0 and not JOINED.search(found[-1].strip("{} "))
+        if place and sign.fullmatch(token):
             found.append("{}")
         found[-1] += token
     return found if groups == depth == norm == 0 else [tex]  # a bracket that nothing closes: better long than wrong

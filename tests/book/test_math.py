@@ -27,6 +27,11 @@ def test_a_side_that_is_still_long_may_break_in_its_sum_and_in_no_norm():
     ]
 
 
+@pytest.mark.parametrize("tex", ["-x", r"\mathbb{R}^+", "{}= -x", "a, -b", r"\{a\} := -b"])
+def test_a_sign_that_joins_no_two_terms_is_no_place_to_break(tex):
+    assert icl_math.cut(tex, icl_math.SUM) == [tex]
+
+
 @pytest.mark.parametrize("tex", ["a = b", "]0, 1] = " + "y + " * 20 + "z = 1", r"{}= " + "x" * 50])
 def test_what_is_short_or_cannot_be_cut_stays_whole(tex):
     assert icl_math.parts(tex) == [tex]
