@@ -21,17 +21,19 @@ MARKS = re.compile(r"[,.;:!?)\]\u2019\u201d]+")  # with closing quotation marks
 
 
 def cut(tex: str, sign: re.Pattern) -> list[str]:
-    """The formula, cut before each such sign that stands in no bracket. ``{}`` keeps the space around the sign."""
+    """The formula, cut after each such sign that stands in no bracket. ``{}`` keeps the space around the sign."""
     found, groups, depth, norm = [""], 0, 0, 0
     for token in TOKEN.findall(tex):
         groups += {"{": 1, "}": -1}.get(token, 0)
         depth += BRACKETS.get(token, 0)
         norm ^= token in {"|", r"\|"}  # the same sign opens and closes
         place = groups == depth == norm == 0 and not JOINED.search(found[-1].strip("{} "))
-        if place and sign.fullmatch(token):
-            found.append("{}")
         found[-1] += token
-    return found if groups == depth == norm == 0 else [tex]  # a bracket that nothing closes: better long than wrong
+        if place and sign.fullmatch(token):
+            found[-1] += "{}"
+            found.append("")
+    whole = groups == depth == norm == 0 and found[-1].strip()  # else a bracket stays open: better long than wrong
+    return found if whole else [tex]
 
 
 def parts(tex: str) -> list[str]:
