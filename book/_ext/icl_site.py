@@ -226,9 +226,15 @@ def frame(env) -> str:
     return " ".join(f"{zlib.crc32(part):x}" for part in parts)
 
 
+def dress() -> int:
+    """A number that changes with the style sheets and scripts that every page names."""
+    files = sorted(path for path in (ROOT / "book" / "assets").iterdir() if path.suffix in {".css", ".js"})
+    return zlib.crc32(b"".join(path.read_bytes() for path in files))
+
+
 def rewrite_when_the_frame_changed(app, env):
-    """Have all pages written again when the table of contents or a title changed: Sphinx rewrites too few."""
-    new, old = frame(env), getattr(env, "icl_frame", None)
+    """Have all pages written again when the contents, a title or a style sheet changed: Sphinx rewrites too few."""
+    new, old = (frame(env), dress()), getattr(env, "icl_frame", None)
     env.icl_frame = new
     return [] if new == old else sorted(env.found_docs)
 
