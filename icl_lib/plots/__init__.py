@@ -49,11 +49,10 @@ from .out_of_distribution import (
     influence,
     lies_and_truths,
     longer_contexts,
-    suite_errors,
-    suite_table,
 )
 from .player import block_player
 from .regression import Curve, curves, divergence, eigenvalue_paths, fits
+from .suite import suite_errors, suite_table
 from .training import (
     block_history,
     distances,
